@@ -45,7 +45,6 @@ OTHERS = REPO / "include" / "demos"
 """Pipelines that are no part of a new checkout's lake until a person asks for them."""
 
 FIRST, FIRST_RUN = date(2013, 1, 1), date(2013, 2, 12)
-SECOND_RUN = FIRST_RUN + DAY
 RUN_SECONDS = 1200
 
 # Output to a file has no width, and tables cut at 80 columns are unreadable.
@@ -61,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     pipeline = parser.parse_args(argv).pipeline
     begin = time.monotonic()
     config = StackConfig.from_environment()
-    out.print("Real flights of 2013, two dates, one live model: about four minutes on two cores, longer on a busy machine.")
+    out.print("Real data of 2013, two dates, one live model: about four minutes on two cores, longer on a busy machine.")
     if pipeline != PIPELINE:
         _add(pipeline)
     if stack(["up"]) != 0:
@@ -82,14 +81,16 @@ def main(argv: list[str] | None = None) -> int:
         with open_airflow() as airflow:
             airflow.wait_for_dag(dag)
             airflow.unpause(dag)
-            _feed(lake, FIRST, FIRST_RUN)
-            summary["runs"].append(_run(airflow, dag, FIRST_RUN))
-            _feed(lake, SECOND_RUN, SECOND_RUN)
-            summary["runs"].append(_run(airflow, dag, SECOND_RUN))
-            summary["prediction"] = _predict(endpoint_url(pipeline), _record(lake))
+            first = _first_run(lake)
+            second = first + DAY
+            _feed(lake, FIRST, first)
+            summary["runs"].append(_run(airflow, dag, first))
+            _feed(lake, second, second)
+            summary["runs"].append(_run(airflow, dag, second))
+            summary["prediction"] = _predict(endpoint_url(pipeline), _record(lake, second))
             summary["run_seconds"] = round(time.monotonic() - begin, 1)
             out.print("\n[bold]The same date again[/]: nothing has changed, so the first task ends the run")
-            summary["runs"].append(_run(airflow, dag, SECOND_RUN))
+            summary["runs"].append(_run(airflow, dag, second))
     except PerennialError as error:
         out.print("[red]✗[/]", end=" ")
         out.print(str(error), markup=False)
@@ -115,10 +116,16 @@ def _add(pipeline: str) -> None:
     out.print(f"Added {folder.relative_to(REPO)}, a copy of {(OTHERS / pipeline).relative_to(REPO)}. Delete it to go back.")
 
 
-def _record(lake: Lake) -> dict[str, JsonValue]:
+def _first_run(lake: Lake) -> date:
+    """Return the first date to run: a later one if a training of the pipeline needs more dates."""
+    training, label = lake.pipeline.training, lake.pipeline.label
+    return max(FIRST_RUN, FIRST + DAY * (training.min_days + label.known_after_days))
+
+
+def _record(lake: Lake, last: date) -> dict[str, JsonValue]:
     """Return a request: a flight of the next day, or for another pipeline one of the golden requests of its release."""
     if lake.pipeline.name == PIPELINE:
-        return flight_record(SECOND_RUN + DAY)
+        return flight_record(last + DAY)
     release = read_active(lake).release
     if release is None:
         raise StackError(f"{lake.pipeline.name}: the gate released no model; `perennial decisions` shows the reasons.")

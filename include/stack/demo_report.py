@@ -109,8 +109,16 @@ def _print_models(out: Console, run: Facts) -> None:
 def _print_prediction(out: Console, prediction: Facts) -> None:
     record, answer = prediction["request"][0], prediction["response"]
     first = answer["predictions"][0]
+    out.print(f"\n[bold]Prediction[/] {_outcome_of(record, first)}, answered in {prediction['latency_ms']} ms")
+    out.print(f"  by {answer['model_version']}, release {answer['release']}, data before {answer['as_of']}")
+
+
+def _outcome_of(record: Facts, answer: Facts) -> str:
+    """Return a request and its answer in words."""
+    if "class" in answer:
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in answer["probabilities"].items())
+        return f"{record['origin']}, six hours from {record['date']} {record['observed_at']}: {answer['class']} ({shares})"
     when = f"{record['date']} {record['sched_dep_time']}"
     flight = f"{record['carrier']} {record.get('flight', '')} {record['origin']}-{record['dest']}, {when}"
-    outcome = f"{first['value']:.1f} minutes late" if "value" in first else f"late with probability {first['probability']:.3f}"
-    out.print(f"\n[bold]Prediction[/] {flight}: {outcome}, answered in {prediction['latency_ms']} ms")
-    out.print(f"  by {answer['model_version']}, release {answer['release']}, data before {answer['as_of']}")
+    late = f"{answer['value']:.1f} minutes late" if "value" in answer else f"late with probability {answer['probability']:.3f}"
+    return f"{flight}: {late}"

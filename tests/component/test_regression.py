@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from lab import LAST, Lab, features_table
-from steps import D2, D3
+from steps import D2, D3, run_day
 
 from perennial.config.candidates import Blend, Linear, Sklearn, default_candidates
 from perennial.config.pipeline import Floors, NumberLabel
@@ -25,12 +22,10 @@ from perennial.frames.decisions import champion_row, decision_rows, prediction_r
 from perennial.lake.lake import Lake
 from perennial.report.page import page
 from perennial.report.walk_forward import CHAMPION, walk_forward
-from perennial.runtime import process_serving
 from perennial.runtime.child_process import child
 from perennial.runtime.endpoints import endpoint_url
 from perennial.runtime.process_serving import ProcessRuntime
 from perennial.settings import server_environment
-from perennial.stages import Run, stages_of
 
 HOT = {"temperature": 85.0, "pressure": 8.0, "machine": "M07", "mode": "boost"}
 COLD = {**HOT, "temperature": 40.0, "pressure": None}
@@ -63,26 +58,6 @@ def lake(lab: Lab) -> Lake:
         "gate": lab.pipeline.gate.model_copy(update={"floors": Floors(rows=100, skill=0.5)}),
     }
     return replace(lab.lake, pipeline=lab.pipeline.model_copy(update=changes))
-
-
-def run_day(lake: Lake, day: date) -> Any:
-    """Train, blend and judge a date."""
-    run = Run(lake, day, "test")
-    for stage in stages_of(lake.pipeline):
-        if stage.name in ("train", "blend"):
-            for name in stage.candidates(lake.pipeline):
-                stage.run(run, name)
-    return evaluate(lake, day, run_id="test")
-
-
-@pytest.fixture
-def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
-    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
-    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(process_serving._free_port()))
-    found = ProcessRuntime(lab.pipeline.name, follow_seconds=60)
-    yield found
-    found.unstage()
 
 
 def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: ProcessRuntime) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from windows import LABEL
 
 from perennial.config.candidates import FAMILIES, Family, Keras, PyTorch, Sklearn
-from perennial.config.label import BinaryLabel, Label, NumberLabel
+from perennial.config.label import Label, NumberLabel
 from perennial.train.author import Author
 from perennial.train.model import Model, train_model
 from perennial.train.window import Window
@@ -28,7 +28,7 @@ from torch import nn
 
 def build(columns, task):
     first = nn.Linear(len(columns), 16)
-    return nn.Sequential(first, nn.SiLU(), nn.BatchNorm1d(16), nn.Dropout(0.1), nn.Linear(16, 1))
+    return nn.Sequential(first, nn.SiLU(), nn.BatchNorm1d(16), nn.Dropout(0.1), nn.Linear(16, task.outputs))
 """
 
 FOREST = """
@@ -53,14 +53,21 @@ def fit(rows, task, seed):
     return GradientBoostingRegressor(loss="quantile", alpha=task.quantile, random_state=seed).fit(rows.x, rows.y)
 """
 
+NETWORK_OF_CLASSES = NETWORK.replace('Dense(1, activation="sigmoid")', 'Dense(task.outputs, activation="softmax")')
+
+FOREST_OF_CLASSES = FOREST.replace('"binary"', '"multiclass"')
+
 TRAINED = ["mlp", "logistic", "xgboost", "lightgbm", "sklearn", "keras", "file"]
 """The families that are trained on classes."""
 
 TRAINED_ON_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm", "sklearn", "keras", "file"]
 """The families that are trained on numbers."""
 
-_FILES = {"keras": NETWORK, "pytorch": TORCH_NETWORK, "file": FOREST}
-_FILES_OF_NUMBERS = {"keras": NETWORK_OF_NUMBERS, "pytorch": TORCH_NETWORK, "file": FOREST_OF_NUMBERS}
+_FILES = {
+    "binary": {"keras": NETWORK, "pytorch": TORCH_NETWORK, "file": FOREST},
+    "multiclass": {"keras": NETWORK_OF_CLASSES, "pytorch": TORCH_NETWORK, "file": FOREST_OF_CLASSES},
+    "regression": {"keras": NETWORK_OF_NUMBERS, "pytorch": TORCH_NETWORK, "file": FOREST_OF_NUMBERS},
+}
 _FOREST = Sklearn(
     estimator="sklearn.ensemble.RandomForestClassifier", params={"n_estimators": 20, "min_samples_leaf": 5, "max_depth": 8}
 )
@@ -68,13 +75,13 @@ _FOREST = Sklearn(
 
 def settings_of(family: str, label: Label = LABEL) -> Family:
     """Return settings of a family: its defaults, but for what it requires."""
-    if family == "keras" and isinstance(label, NumberLabel):
+    if family == "keras" and label.task != "binary":
         return Keras(learning_rate=0.01)
-    if family == "pytorch" and isinstance(label, NumberLabel):
+    if family == "pytorch" and label.task != "binary":
         return PyTorch(learning_rate=0.01)
     if family != "sklearn":
         return FAMILIES[family]()
-    if isinstance(label, BinaryLabel):
+    if not isinstance(label, NumberLabel):
         return _FOREST
     loss = {"loss": "squared_error"} if label.quantile is None else {"loss": "quantile", "alpha": label.quantile}
     return Sklearn(estimator="sklearn.ensemble.GradientBoostingRegressor", params=loss)
@@ -82,8 +89,7 @@ def settings_of(family: str, label: Label = LABEL) -> Family:
 
 def author_of(family: str, source: str | None = None, label: Label = LABEL) -> Author | None:
     """Return the file of a candidate of a family; None if the family has none."""
-    files = _FILES if isinstance(label, BinaryLabel) else _FILES_OF_NUMBERS
-    text = files.get(family) if source is None else source
+    text = _FILES[label.task].get(family) if source is None else source
     return None if text is None else Author(f"candidates/{family}.py", text)
 
 

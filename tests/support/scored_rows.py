@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime
 import pyarrow as pa
-from serve_release_builder import RECORD, expected_probability, inputs_of, lookups_of, small_graph
+from serve_release_builder import RECORD, expected_probability, inputs_of, lookups_of, small_graph, with_classes
 
 from perennial.config.limits import MAX_BODY, MAX_RECORDS, MAX_TEXT
 from perennial.deploy.golden import model_table
@@ -20,6 +20,8 @@ INPUTS = inputs_of("small")
 GRAPH = small_graph(INPUTS, bias=-0.2, hidden=(8,))
 FILES = lookups_of(INPUTS)
 LOOKUPS = {name: read_lookup(name, document, INPUTS.lookups[name], INPUTS) for name, document in sorted(FILES.items())}
+CLASSES = ["on time", "late", "very late"]
+GRAPH_OF_CLASSES = with_classes(GRAPH, CLASSES)
 ANSWER = expected_probability(GRAPH, INPUTS, FILES, RECORD)
 CARRIERS = ["UA", "AA", "DL", "ÉÅ", "never"]
 
@@ -42,10 +44,10 @@ def make_records(rows: int, day: str = "2026-03-01") -> list[dict[str, Any]]:
     ]
 
 
-def serve(records: list[dict[str, Any]]) -> Answers:
+def serve(records: list[dict[str, Any]], graph: bytes = GRAPH) -> Answers:
     """Return the answers of the model server's own code."""
     limits = Limits(body_bytes=MAX_BODY, records=MAX_RECORDS, text_characters=MAX_TEXT)
-    return Model(GRAPH, INPUTS, LOOKUPS, limits).answer(records)
+    return Model(graph, INPUTS, LOOKUPS, limits).answer(records)
 
 
 def to_rows(records: list[dict[str, Any]]) -> pa.Table:

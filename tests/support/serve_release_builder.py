@@ -127,6 +127,30 @@ def small_graph(
     return bytes(model.SerializeToString())
 
 
+def with_classes(graph: bytes, names: Sequence[str]) -> bytes:
+    """Return the graph of a probability as one of several classes: its complement, and equal parts of it."""
+    model = onnx.load_from_string(graph)
+    parts = len(names) - 1
+    constants = {"one": np.float32(1), "parts": np.full((1, parts), 1 / parts, np.float32), "column": np.array([-1, 1], np.int64)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), f"classes.{name}") for name, value in constants.items()
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("Reshape", ["probability", "classes.column"], ["classes.p"]),
+            helper.make_node("Sub", ["classes.one", "classes.p"], ["classes.rest"]),
+            helper.make_node("Mul", ["classes.p", "classes.parts"], ["classes.shares"]),
+            helper.make_node("Concat", ["classes.rest", "classes.shares"], ["probabilities"], axis=1),
+        ]
+    )
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(names)]))
+    known = {item.key: item.value for item in model.metadata_props}
+    helper.set_model_props(model, {**known, "classes": json.dumps(list(names))})
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 def large_file(table: dict[str, Any]) -> bytes:
     """Return a lookup file in the form of a large one."""
     names, file = [*table["key"], *table["values"]], io.BytesIO()

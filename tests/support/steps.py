@@ -12,6 +12,8 @@ from lab import LAST, Lab
 
 from perennial.deploy import protocol
 from perennial.evaluate.evaluate import evaluate
+from perennial.lake.lake import Lake
+from perennial.stages import Run, stages_of
 
 D1, D2, D3 = LAST - timedelta(days=3), LAST - timedelta(days=2), LAST - timedelta(days=1)
 
@@ -47,3 +49,13 @@ def forced(lab: Lab, day: date, weight: float = 0.1, reason: str = "test", by: s
     lab.train("logistic", day, -0.05)
     evaluate(lab.lake, day, run_id=f"run-{day}", force_decision="PROMOTE", force_reason=reason, by=by)
     return version
+
+
+def run_day(lake: Lake, day: date) -> Any:
+    """Train, blend and judge a date."""
+    run = Run(lake, day, "test")
+    for stage in stages_of(lake.pipeline):
+        if stage.name in ("train", "blend"):
+            for name in stage.candidates(lake.pipeline):
+                stage.run(run, name)
+    return evaluate(lake, day, run_id="test")

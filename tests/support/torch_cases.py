@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from authors import train
-from windows import LABEL, store_window
+from windows import GRADES, LABEL, store_window
 
-from perennial.config.label import NumberLabel
+from perennial.config.label import Label, NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.runtime.environment import TORCH, python_of
@@ -30,7 +30,7 @@ def run_cases(folder: Path, rows: pa.Table, inputs: Inputs, cases: list[dict[str
     Return what became of each case: the refusal as `error`, or the `digest` of the model's graph, and the `difference`.
 
     :param folder: an empty folder
-    :param cases: the `source` of the file, `predict` of a number, the `seed`, and settings
+    :param cases: the `source` of the file, the `learns` column or the number to predict, the `seed`, and settings
     """
     pq.write_table(rows, folder / "rows.parquet")
     (folder / "cases.json").write_text(json.dumps({"inputs": inputs.model_dump(mode="json"), "cases": cases}))
@@ -43,8 +43,9 @@ def run_cases(folder: Path, rows: pa.Table, inputs: Inputs, cases: list[dict[str
     return found
 
 
-def _run(folder: Path, inputs: Inputs, source: str | None = None, predict: str = "", **options: Any) -> dict[str, Any]:
-    label = NumberLabel(column="minutes", predict=predict) if predict else LABEL
+def _run(folder: Path, inputs: Inputs, source: str | None = None, learns: str = LABEL.column, **options: Any) -> dict[str, Any]:
+    labels: dict[str, Label] = {LABEL.column: LABEL, GRADES.column: GRADES}
+    label = labels.get(learns) or NumberLabel(column="minutes", predict=learns)
     table = pq.read_table(folder / "rows.parquet")
     window = store_window(folder, table, inputs, label)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from perennial.config.label import BinaryLabel, Label, NumberLabel
+from perennial.config.label import BinaryLabel, ClassesLabel, Label, NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import fit_preprocessing
@@ -38,6 +38,18 @@ def with_minutes(table: pa.Table, center: float = 40.0, spread: float = 12.0) ->
 def store_minutes(folder: Path, table: pa.Table, inputs: Inputs, predict: str, **changes: Any) -> Window:
     """Write all rows of a table as a window whose label is its column `minutes`."""
     return store_window(folder, table, inputs, NumberLabel(column="minutes", predict=predict, **changes))
+
+
+def with_grade(table: pa.Table) -> pa.Table:
+    """Return rows with a label of three classes that follows the load and the site: good, worn and bad."""
+    load, west = table["load"].to_numpy(), np.array(table["site"].to_pylist()) == "west"
+    noise = np.random.default_rng(3).logistic(0, 0.4, table.num_rows)
+    wear = (load - 50) / 10 + west + noise
+    return table.append_column("grade", pa.array(np.array(["good", "worn", "bad"])[np.digitize(wear, [0.0, 1.5])].tolist()))
+
+
+GRADES = ClassesLabel(column="grade", classes=["good", "worn", "broken", "bad"])
+"""A label with a class that no row has."""
 
 
 def prepare(window: Window) -> tuple[Dense, MatrixFiles]:

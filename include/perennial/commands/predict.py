@@ -56,7 +56,10 @@ def predict(
     outcome = _describe_outcome(lake_of(target), answer["release"])
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
-        if "value" in prediction:
+        if "class" in prediction:
+            shares = ", ".join(f"{name} {share:.4f}" for name, share in prediction["probabilities"].items())
+            print_line(f"{outcome} = {prediction['class']} ({shares}){unseen}")
+        elif "value" in prediction:
             print_line(f"{outcome} = {prediction['value']:.8g}{unseen}")
         else:
             print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")

@@ -18,13 +18,13 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
 
 
-ALL_TASKS = frozenset({"binary", "regression"})
+ALL_TASKS = frozenset({"binary", "multiclass", "regression"})
 
 
 class Logistic(Contract):
     """Logistic regression."""
 
-    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    TASKS: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass"})
     family: Literal["logistic"] = "logistic"
     C: Annotated[float, Field(ge=1e-6, le=1e4)] | None = None
     """Inverse strength of the penalty. None: 0.03, or a greater one that gains on the window's last dates."""
@@ -279,7 +279,7 @@ DEFAULT_CANDIDATES: dict[str, Family] = {
 
 def default_candidates(task: str, predict: object) -> dict[str, Family]:
     """Return the candidates of a pipeline that names none. A linear regression predicts the mean alone."""
-    if task == "binary":
+    if task != "regression":
         return DEFAULT_CANDIDATES
     others: dict[str, Family] = {"boosted": XGBoost(), "mlp": Mlp()}
     single = {"linear": Linear(), **others} if predict == "mean" else others

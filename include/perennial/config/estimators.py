@@ -10,7 +10,7 @@ from typing import Any
 
 _PATH = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]{0,60}")
 
-KINDS: Mapping[str, str] = MappingProxyType({"binary": "classifier", "regression": "regressor"})
+KINDS: Mapping[str, str] = MappingProxyType({"binary": "classifier", "multiclass": "classifier", "regression": "regressor"})
 """The kind of estimator that each task needs."""
 
 MANAGED: Mapping[str, str] = MappingProxyType(
@@ -107,7 +107,7 @@ def check_estimator(path: str) -> str:
 def find_other_kind(path: str, task: str) -> str | None:
     """Return why an estimator is of the wrong kind for a task, by its name; None: it is not, or its name does not tell."""
     name = path.rpartition(".")[2]
-    kinds = [kind for kind in KINDS.values() if name.removesuffix("CV").endswith(kind.title())]
+    kinds = [kind for kind in dict.fromkeys(KINDS.values()) if name.removesuffix("CV").endswith(kind.title())]
     return f"{path} is a {kinds[0]}, and task: {task} needs a {KINDS[task]}" if kinds and KINDS[task] not in kinds else None
 
 

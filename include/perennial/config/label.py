@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, field_validator
 
 from perennial.config.contract import Contract
-from perennial.config.values import Column, Range, Scalar, refuse
+from perennial.config.values import Column, Distinct, Range, Scalar, TextOrWhole, refuse
+
+Constant = float | Sequence[float]
+"""The constant forecast of a window: the share of positive rows, or of each class, or a number in the unit of the label."""
 
 _QUANTILE = r"quantile 0?\.[0-9]{1,9}"
 LEAST_QUANTILE = 0.01
 """Fewer rows than one in a hundred say nothing about a quantile on a holdout of a few thousand."""
+
+MAX_CLASSES = 100
+MAX_CLASS_LENGTH = 128
 
 PREDICTIONS = "mean, median, or a quantile from 0.01 to 0.99 such as quantile 0.9"
 
@@ -94,8 +100,50 @@ class NumberLabel(_Label):
         return f"the {self.predict} of {self.column}" + (f" within {self.range}" if self.range else "")
 
 
-Label = BinaryLabel | NumberLabel
-TASKS: Mapping[str, type[Label]] = {"binary": BinaryLabel, "regression": NumberLabel}
+class ClassesLabel(_Label):
+    """
+    The column of classes to predict, and all of them, in the order of the answers.
+
+    They are declared, not found in a window: then the models of all dates answer alike, and can be compared.
+    """
+
+    task: Literal["multiclass"] = Field(default="multiclass", repr=False)
+    classes: Annotated[Distinct[TextOrWhole], Field(min_length=2, max_length=MAX_CLASSES)]
+
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, classes: list[str | int]) -> list[str | int]:
+        if len({type(value) for value in classes}) > 1:
+            raise ValueError("found texts and whole numbers, expected one of the two: a column has one type")
+        refuse(
+            ((place,), f"expected a text of 1 to {MAX_CLASS_LENGTH} characters")
+            for place, value in enumerate(classes)
+            if isinstance(value, str) and not 0 < len(value) <= MAX_CLASS_LENGTH
+        )
+        return classes
+
+    @property
+    def names(self) -> list[str]:
+        """Return the classes as texts, as answers name them."""
+        return [str(value) for value in self.classes]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that decide a model, which are part of its fingerprint."""
+        return {"column": self.column, "classes": self.classes}
+
+    @property
+    def outcome(self) -> str:
+        """Return the outcome in words, as `perennial predict` shows it."""
+        return f"class of {self.column}"
+
+    def describe(self) -> str:
+        """Return the predicted outcome in words."""
+        return f"the class of {self.column} among {', '.join(self.names)}"
+
+
+Label = BinaryLabel | ClassesLabel | NumberLabel
+TASKS: Mapping[str, type[Label]] = {"binary": BinaryLabel, "multiclass": ClassesLabel, "regression": NumberLabel}
 LabelField = Annotated[Label, Field(discriminator="task")]
 
 

@@ -15,7 +15,7 @@ from perennial.config.calendar import FeedCalendar
 from perennial.config.candidates import DEFAULT_CANDIDATES, Candidates, default_candidates, unfit_candidates
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Lookup, RequestField, not_categories
-from perennial.config.label import BinaryLabel, Label, LabelField, NumberLabel, give_task, task_of
+from perennial.config.label import BinaryLabel, ClassesLabel, Label, LabelField, NumberLabel, give_task, task_of
 from perennial.config.tables import ColumnContract, Reference, Source
 from perennial.config.text import file_names, read_text, sql_names
 from perennial.config.values import (
@@ -45,6 +45,7 @@ from perennial.errors import did_you_mean
 
 __all__ = [
     "BinaryLabel",
+    "ClassesLabel",
     "ColumnContract",
     "Contract",
     "Deployment",
@@ -154,13 +155,25 @@ class Training(Contract):
         return min_days
 
 
+_FOREIGN_METRICS = {
+    "binary": {"skill"},
+    "multiclass": {"log_loss", "positives"},
+    "regression": {"log_loss", "roc_auc", "positives"},
+}
+"""Settings of the gate that do not apply to a task."""
+
+
 class Margin(Contract):
     """The largest amount by which a challenger may be worse than the incumbent, in each metric, and still replace it."""
 
     log_loss: Annotated[float, Field(ge=0, le=100)] = 0.02
     roc_auc: Share = 0.02
     skill: Share | None = None
-    """Of a regression: a share of the loss of a constant forecast. None: 0.1, or 0.05 for a quantile other than the median."""
+    """
+    Of a regression or of several classes: a share of the loss of a constant forecast.
+
+    None: 0.1 for a mean or a median, 0.05 for another quantile, 0.03 for classes.
+    """
 
 
 class Floors(Contract):
@@ -168,7 +181,7 @@ class Floors(Contract):
 
     roc_auc: Share = 0.60
     skill: Share | None = None
-    """Of a regression: the share of a constant forecast's loss that a model must save. None: any."""
+    """Of a regression or of several classes: the share of a constant forecast's loss that a model must save. None: any."""
 
     rows: Count = 100
     positives: Count = 20
@@ -258,7 +271,7 @@ class Pipeline(Contract):
     """Columns of features.sql that, with the date, identify one row."""
 
     inputs: Inputs
-    task: Literal["binary", "regression"] = "binary"
+    task: Literal["binary", "multiclass", "regression"] = "binary"
     runtime: Literal["process", "kubernetes"] = "process"
     """The place where training runs and models serve; PERENNIAL_RUNTIME overrides it."""
 
@@ -374,7 +387,7 @@ class Pipeline(Contract):
             predict = label.predict if isinstance(label, NumberLabel) else None
             refuse((("candidates", *at), text) for at, text in unfit_candidates(training.candidates, label.task, predict))
             if training.sample == "balanced" and not isinstance(label, BinaryLabel):
-                refuse([(("sample",), "balanced chooses rows by two classes, and the label is a number. Use uniform")])
+                refuse([(("sample",), f"balanced chooses rows by two classes, which task: {label.task} has not. Use uniform")])
         return training
 
     @field_validator("training")
@@ -422,7 +435,7 @@ class Pipeline(Contract):
         """Refuse metrics of another task than the pipeline's."""
         label = info.data.get("label")
         if label is not None:
-            foreign = {"skill"} if isinstance(label, BinaryLabel) else {"log_loss", "roc_auc", "positives"}
+            foreign = _FOREIGN_METRICS[label.task]
             refuse(
                 ((part, name), f"it does not apply to task: {label.task}")
                 for part, values in (("margin", gate.margin), ("floors", gate.floors))

@@ -8,12 +8,13 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
-from perennial.lake.golden import GoldenAnswers
+from perennial.lake.golden import Answer, GoldenAnswers
 from perennial.store.json_value import Json
 
 MAX_BATCH = 2**20
@@ -171,16 +172,26 @@ def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
     expected = golden.expected
     try:
-        answers = [float(item[expected.output]) for item in answer.json()["predictions"]]
+        answers = [_prediction(item[expected.output]) for item in answer.json()["predictions"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"{asked}: not the answer of a model server ({type(error).__name__}: {error}): {answer.text[:200]}"]
     if len(answers) != len(indices):
         return [f"{asked}: {len(answers)} answers for {len(indices)} records"]
     return [
-        f"golden request {index}: {expected.output} {p:.6f}, expected {expected.answers[index]:.6f}, for {golden.records[index]}"
+        f"golden request {index}: {expected.output} {_show(p)}, expected {_show(expected.answers[index])}, "
+        f"for {golden.records[index]}"
         for index, p in zip(indices, answers, strict=True)
         if not expected.is_close(index, p)
     ]
+
+
+def _prediction(answer: Any) -> Answer:
+    """Return an answer in numbers: of several classes their probabilities, in the order of the classes."""
+    return [float(share) for share in answer.values()] if isinstance(answer, dict) else float(answer)
+
+
+def _show(answer: Answer) -> str:
+    return f"{answer:.6f}" if isinstance(answer, float) else ", ".join(f"{share:.6f}" for share in answer)
 
 
 def _reported_ms(answer: httpx.Response) -> float | None:

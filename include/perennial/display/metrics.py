@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _LABELS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
@@ -22,3 +22,8 @@ def found_in(candidates: Iterable[Mapping[str, Any]], names: Iterable[str]) -> l
 def format_metric(value: float) -> str:
     """Return a metric with four decimals, or four digits if it is small."""
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4g}"
+
+
+def format_constant(value: float | Sequence[float]) -> str:
+    """Return the constant forecast of a window: a number, or the share of each class."""
+    return " / ".join(map(format_metric, value)) if isinstance(value, Sequence) else format_metric(value)

@@ -68,6 +68,18 @@ def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statis
     return statistic
 
 
+def mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """Return the mean of some statistics of the same days, such as the ROC AUC of each class. Its influence is their mean."""
+    if len(statistics) == 1:
+        return statistics[0]
+
+    def statistic(weights: Floats) -> tuple[Floats, Floats]:
+        estimates, influences = zip(*(each(weights) for each in statistics), strict=True)
+        return np.mean(estimates, axis=0), np.mean(influences, axis=0)
+
+    return statistic
+
+
 def ordered_pairs(days: Sequence[tuple[Floats, Floats]]) -> Floats:
     """
     Count the pairs (positive of day i, negative of day j) in order of probability: (days, days). A tie counts one half.

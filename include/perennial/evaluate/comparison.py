@@ -7,15 +7,25 @@ ROC AUC, which is for classes alone, is challenger - incumbent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from perennial.config.label import Constant
 from perennial.config.pipeline import Gate
 from perennial.display.metrics import label_of
-from perennial.evaluate.bootstrap import CONFIDENCE, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.evaluate.bootstrap import (
+    CONFIDENCE,
+    Interval,
+    Statistic,
+    auc_difference,
+    interval,
+    mean_difference,
+    mean_of,
+    ordered_pairs,
+)
 from perennial.evaluate.judged import Holdout, Selection, sorted_by_class
 from perennial.models.metrics import Floats, Labels
 from perennial.models.sums import add_in_order
@@ -27,13 +37,18 @@ Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """One candidate: its predictions on the holdout rows, in order, its metrics, and the constant forecast of its window."""
+    """
+    One candidate.
+
+    :param p: its predictions on the holdout rows, in order: [rows] or [rows, classes]
+    :param constant: the constant forecast of its window
+    """
 
     name: str
     version: str
     p: Floats
     metrics: Mapping[str, float | None]
-    constant: float
+    constant: Constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ class Comparison:
 
     :param metric: the name of the difference of losses
     :param loss: that difference
+    :param is_classes: whether ROC AUC judges the models, too
     """
 
     against: str
@@ -65,6 +81,7 @@ class Comparison:
     slice: str = ""
     rows: int = 0
     why: str = ""
+    is_classes: bool = True
 
     def reason(self, margin: float, of_auc: float) -> str:
         """
@@ -84,7 +101,7 @@ class Comparison:
     def intervals(self) -> dict[str, JsonValue]:
         """Return the differences by name."""
         found: dict[str, JsonValue] = {self.metric: numbers(self.loss)}
-        return {**found, "roc_auc": numbers(self.roc_auc)} if self.metric == "log_loss" else found
+        return {**found, "roc_auc": numbers(self.roc_auc)} if self.is_classes else found
 
     def stored(self) -> dict[str, JsonValue]:
         """Return the form that a decision stores."""
@@ -112,9 +129,9 @@ def by_rule(found: Interval, margin: float) -> Verdict:
 
 def compare(ours: Challenger, opponent: Opponent, holdout: Holdout, gate: Gate, seed: int) -> list[Comparison]:
     """Compare on all rows and, with the incumbent, on every slice. A slice with too few rows is UNKNOWN."""
-    metric = holdout.task.difference
+    metric, is_classes = holdout.task.difference, holdout.task.is_classes
     if opponent.p is None:
-        return [Comparison(opponent.role, opponent.version, "UNKNOWN", metric, why=opponent.why)]
+        return [Comparison(opponent.role, opponent.version, "UNKNOWN", metric, why=opponent.why, is_classes=is_classes)]
     # One unit for all comparisons: a slice or a day whose labels vary little would have a unit of next to nothing.
     unit = holdout.task.unit(holdout.y, ours.constant)
     comparisons = [_compare(ours, opponent, opponent.p, holdout, unit, holdout.all_rows, gate, seed, "")]
@@ -123,9 +140,8 @@ def compare(ours: Challenger, opponent: Opponent, holdout: Holdout, gate: Gate, 
             label = f"{column}={value}"
             if selection is None:
                 why = f"{rows} rows, at least {gate.slice_min_rows} are needed"
-                comparisons.append(
-                    Comparison(opponent.role, opponent.version, "UNKNOWN", metric, slice=label, rows=rows, why=why)
-                )
+                unknown = Comparison(opponent.role, opponent.version, "UNKNOWN", metric, slice=label, rows=rows, why=why)
+                comparisons.append(replace(unknown, is_classes=is_classes))
             else:
                 comparisons.append(_compare(ours, opponent, opponent.p, holdout, unit, selection, gate, seed, label))
     return comparisons
@@ -143,19 +159,32 @@ def _compare(
     label: str,
 ) -> Comparison:
     task, y, ours, days = holdout.task, holdout.y, challenger.p, len(selection.dates)
-    rows, positives, gains = np.zeros(days), np.zeros(days), np.zeros(days)
+    rows, gains = np.zeros(days), np.zeros(days)
     for day, values in enumerate(zip(*map(selection.by_date, (y, ours, theirs)), strict=True)):
-        rows[day], positives[day] = len(values[0]), np.count_nonzero(values[0] == 1)
-        gains[day] = _sum_gains(task, *values)
+        rows[day], gains[day] = len(values[0]), _sum_gains(task, *values)
     loss = interval(mean_difference(gains / unit, rows), days, seed)
     verdict = by_rule(loss, task.margin(gate))
     roc_auc: Interval | None = None
-    if task.is_classes and 0 < positives.sum() < rows.sum():
-        wins = ordered_pairs(sorted_by_class(y, ours, selection)) - ordered_pairs(sorted_by_class(y, theirs, selection))
-        roc_auc = _within_one(interval(auc_difference(wins, positives, rows - positives), days, seed))
+    if statistics := [*_auc_differences(task, y, ours, theirs, selection, rows)]:
+        roc_auc = _within_one(interval(mean_of(statistics), days, seed))
         if by_rule(roc_auc, gate.margin.roc_auc) == "REJECT":
             verdict = "REJECT"
-    return Comparison(opponent.role, opponent.version, verdict, task.difference, loss, roc_auc, label, int(rows.sum()))
+    total, is_classes = int(rows.sum()), task.is_classes
+    return Comparison(
+        opponent.role, opponent.version, verdict, task.difference, loss, roc_auc, label, total, is_classes=is_classes
+    )
+
+
+def _auc_differences(
+    task: LearningTask, y: Labels, ours: Floats, theirs: Floats, selection: Selection, rows: Floats
+) -> Iterator[Statistic]:
+    """Yield the difference of ROC AUC for each class with enough rows, and rows of others."""
+    for (positive, our_p), (_, their_p) in zip(task.rankings(y, ours), task.rankings(y, theirs), strict=True):
+        positives = np.array([np.count_nonzero(some) for some in selection.by_date(positive)], dtype=np.float64)
+        if task.least_of_class <= positives.sum() < rows.sum():
+            wins = ordered_pairs(sorted_by_class(positive, our_p, selection))
+            wins -= ordered_pairs(sorted_by_class(positive, their_p, selection))
+            yield auc_difference(wins, positives, rows - positives)
 
 
 def _sum_gains(task: LearningTask, y: Labels, ours: Floats, theirs: Floats) -> float:

@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
+from perennial.config.label import Constant
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
 from perennial.evaluate.comparison import Challenger, Opponent, Verdict
 from perennial.evaluate.force import Force, reject_barred, settle
@@ -144,7 +145,7 @@ def _candidate(judgement: Judgement, manifest: ModelManifest) -> Json:
     return {**stored(judgement), "training": manifest["key"], **metrics, "delta": delta}
 
 
-def _opponent(opponent: Opponent, holdout: Holdout, constant: float) -> Json:
+def _opponent(opponent: Opponent, holdout: Holdout, constant: Constant) -> Json:
     """Return the form that a decision stores. A skill is over the constant forecast of the first candidate's window."""
     metrics = holdout.task.metrics(holdout.y, opponent.p, constant) if opponent.p is not None else {}
     return {

@@ -1,4 +1,8 @@
-"""Read all that the gate judges a holdout by, part by part: 8 bytes a row and model remain, and a few bytes a row."""
+"""
+Read all that the gate judges a holdout by, part by part.
+
+Of each row, 8 bytes for each prediction of a model remain, and a few bytes.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +64,8 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
     row_key, most = lake.pipeline.row_key, _count_features(lake, manifests)
     task = task_of(lake.pipeline.label)
     labels = _Values(most, np.dtype(task.label_type))
-    predicted = {name: _Values(most, np.dtype(np.float64)) for name in manifests}
-    scored = [_Values(most, np.dtype(np.float64)) for _ in opponents]
+    predicted = {name: _Values(most, np.dtype(np.float64), task.shape) for name in manifests}
+    scored = [_Values(most, np.dtype(np.float64), task.shape) for _ in opponents]
     rows, slices = Counter[date](), {column: _CategoriesWriter(column) for column in lake.pipeline.gate.slices}
     with ExitStack() as files:
         recorded = {
@@ -112,8 +116,8 @@ def _require_same(y: Labels, theirs: Labels, name: str) -> Labels:
 class _Values(Generic[T]):
     """The values of a column, filled part by part: to join the parts at the end would take twice the memory."""
 
-    def __init__(self, most: int, dtype: np.dtype[T]) -> None:
-        self._values, self._rows = np.empty(most, dtype=dtype), 0
+    def __init__(self, most: int, dtype: np.dtype[T], shape: tuple[int, ...] = ()) -> None:
+        self._values, self._rows = np.empty((most, *shape), dtype=dtype), 0
 
     def add(self, part: NDArray[T]) -> None:
         self._values[self._rows : self._rows + len(part)] = part

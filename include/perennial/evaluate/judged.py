@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from perennial.models.metrics import Floats, Labels
 from perennial.tasks.task import LearningTask
 
 Codes = NDArray[np.unsignedinteger]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Selection:
     codes: Codes | None = None
     code: int = 0
 
-    def by_date(self, values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    def by_date(self, values: NDArray[T]) -> Iterator[NDArray[T]]:
         """Yield the values of the selected rows, date by date."""
         for date in self.dates:
             yield values[date] if self.codes is None else values[date][self.codes[date] == self.code]
@@ -65,7 +67,7 @@ class Holdout:
             yield word, rows, Selection(found, categories.codes, code)
 
 
-def sorted_by_class(y: Labels, p: Floats, selection: Selection) -> list[tuple[Floats, Floats]]:
-    """Return, by date, the sorted probabilities of the selected negatives and positives."""
-    days = zip(selection.by_date(y), selection.by_date(p), strict=True)
-    return [(np.sort(some[labels == 0]), np.sort(some[labels == 1])) for labels, some in days]
+def sorted_by_class(positive: NDArray[np.bool_], p: Floats, selection: Selection) -> list[tuple[Floats, Floats]]:
+    """Return, by date, the sorted probabilities of the selected rows that are not of a class, and of those that are."""
+    days = zip(selection.by_date(positive), selection.by_date(p), strict=True)
+    return [(np.sort(some[~of_class]), np.sort(some[of_class])) for of_class, some in days]

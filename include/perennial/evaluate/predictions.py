@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from perennial.errors import RefusedError
 from perennial.evaluate.row_keys import find_duplicates, format_key, key_columns, keys
 from perennial.models.metrics import Floats, Labels
-from perennial.models.scoring import in_order
+from perennial.models.scoring import from_column, in_order
 from perennial.tasks.task import LearningTask
 
 if TYPE_CHECKING:
@@ -89,7 +87,10 @@ def match(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str], who: st
             _find_mismatches(rows, ordered, row_key),
         )
     y = ordered["y"].to_numpy().astype(task.label_type)
-    p = ordered["p"].to_numpy().astype(np.float64)
+    try:
+        p = from_column(ordered["p"], task.shape)
+    except ValueError:
+        raise RefusedError(f"Candidate {who!r}: its predictions are not of the classes of the label") from None
     if not task.are_valid(y, p):
         raise RefusedError(f"Candidate {who!r}: its predictions hold {task.invalid}")
     return y, p

@@ -43,10 +43,11 @@ log = logging.getLogger(__name__)
 PRODUCTION = "main"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 WEEK = 7
+_MARGINS = {"binary": ("log_loss", "roc_auc"), "multiclass": ("skill", "roc_auc"), "regression": ("skill",)}
 
 
 class ExperimentSettings(BaseModel):
-    """The settings of an experiment; None: as in the pipeline. `margin` applies to both metrics."""
+    """The settings of an experiment; None: as in the pipeline. `margin` applies to each metric of the gate."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     cadence: Literal["daily", "weekly", "monthly"] = "daily"
@@ -196,7 +197,7 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
     if settings.candidates is not None:
         training["candidates"] = _choose(training["candidates"], settings.candidates)
     if settings.margin is not None:
-        names = ("log_loss", "roc_auc") if pipeline.task == "binary" else ("skill",)
+        names = _MARGINS[pipeline.task]
         gate["margin"] = dict.fromkeys(names, settings.margin)
     try:
         new_training, new_gate = Training.model_validate(training), Gate.model_validate(gate)

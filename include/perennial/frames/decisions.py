@@ -69,6 +69,7 @@ def champion_row(lake: Lake) -> pa.Table:
             remedy=f"Run dates until one is promoted; `perennial decisions {lake.pipeline.name}` shows the reasons.",
         )
     manifest = read_model(lake, champion.model.manifest)
+    constant = constant_of(manifest)
     columns: dict[str, tuple[Any, pa.DataType]] = {
         "version": (champion.version, pa.string()),
         "candidate": (manifest["candidate"], pa.string()),
@@ -77,7 +78,7 @@ def champion_row(lake: Lake) -> pa.Table:
         "why": (champion.why, pa.string()),
         "window_rows": (manifest["rows"]["window"], pa.int64()),
         "holdout_rows": (manifest["rows"]["holdout"], pa.int64()),
-        "constant": (constant_of(manifest), pa.float64()),
+        "constant": (constant, pa.float64() if isinstance(constant, float) else pa.list_(pa.float64())),
         **{name: (value, pa.float64()) for name, value in manifest["metrics"].items()},
     }
     return pa.table({name: pa.array([value], kind) for name, (value, kind) in columns.items()})

@@ -17,24 +17,31 @@ ROUNDING = 2.0**-22
 
 PROBABILITY = "probability"
 
+Answer = float | Sequence[float]
+"""A probability, a number, or the probabilities of all classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoldenAnswers:
     """
     Records and their answers.
 
-    :param output: the name of the answer: `probability` or `value`
+    :param output: the name of the answer: `probability`, `probabilities` or `value`
     :param spread: the standard deviation of the labels of a regression; 1 for a probability
     """
 
     records: Sequence[Json]
-    answers: Sequence[float]
+    answers: Sequence[Answer]
     output: str = PROBABILITY
     spread: float = 1.0
 
-    def is_close(self, index: int, answer: float) -> bool:
+    def is_close(self, index: int, answer: Answer) -> bool:
         """Return whether an answer to a record is the expected one."""
-        return math.isclose(answer, self.answers[index], rel_tol=ROUNDING, abs_tol=TOLERANCE * self.spread)
+        found, expected = ([value] if isinstance(value, float) else value for value in (answer, self.answers[index]))
+        return len(found) == len(expected) and all(
+            math.isclose(value, other, rel_tol=ROUNDING, abs_tol=TOLERANCE * self.spread)
+            for value, other in zip(found, expected, strict=True)
+        )
 
     def to_json(self) -> Json:
         """Return the stored form. That of probabilities is what servers of earlier versions read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from perennial.config.label import Constant
 from perennial.store.json_value import Json
 
 
@@ -61,7 +62,7 @@ class ModelManifest(TypedDict):
     unlabelled_rows: NotRequired[int]
     unmatched_labels: NotRequired[int]
     rows: dict[str, int]
-    constant: float
+    constant: Constant
     """The constant forecast of the window."""
 
     spread: NotRequired[float]
@@ -89,7 +90,8 @@ class ReleaseManifest(TypedDict):
     decision: str
 
 
-def constant_of(manifest: ModelManifest) -> float:
+def constant_of(manifest: ModelManifest) -> Constant:
     """Return the constant forecast of a model's window. Earlier versions called it the base rate."""
     stored: Mapping[str, Any] = manifest
-    return float(stored["constant"] if "constant" in stored else stored["base_rate"])
+    constant: Constant = stored["constant"] if "constant" in stored else stored["base_rate"]
+    return constant

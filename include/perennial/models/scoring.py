@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,11 +73,31 @@ def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.obj
 
 
 def score(model: bytes, table: pa.Table, inputs: Inputs) -> Floats:
-    """Return the prediction for each row of a features table, computed by the same graph that serves."""
+    """Return the prediction for each row, [rows] or [rows, classes], computed by the same graph that serves."""
     graph = Graph(model)
     # A table without rows is one slice without rows: its columns are checked too.
     slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
     return np.concatenate([graph.run(*to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
+
+
+def to_column(p: NDArray[np.floating[Any]]) -> pa.Array:
+    """Return predictions as a column: a number a row, or a list of the probabilities of all classes."""
+    import pyarrow as pa
+
+    values = pa.array(np.ascontiguousarray(p).ravel(), pa.from_numpy_dtype(p.dtype))
+    return values if p.ndim == 1 else pa.FixedSizeListArray.from_arrays(values, p.shape[1]).cast(pa.list_(values.type))
+
+
+def from_column(column: pa.ChunkedArray, shape: tuple[int, ...]) -> Floats:
+    """
+    Return the predictions of a column, [rows, *shape].
+
+    :raises ValueError: a row has another number of predictions
+    """
+    values = column.combine_chunks().flatten() if shape else column
+    return np.asarray(values.to_numpy(zero_copy_only=False) if shape else values.to_numpy(), dtype=np.float64).reshape(
+        len(column), *shape
+    )
 
 
 class Graph:

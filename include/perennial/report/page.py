@@ -37,6 +37,13 @@ OTHER_PANELS = (
     "Seconds",
 )
 HEIGHTS = [0.2, 0.2, 0.11, 0.11, 0.08, 0.1, 0.1, 0.1]
+_CONSTANTS = {
+    "probability": "the share of positives in the window",
+    "probabilities": "the share of each class in the window",
+    "value": "the mean, median or quantile of the window",
+}
+"""The constant forecast in words, by the answer of a task."""
+
 STAGES = {"clean": "#c9c9c9", "analyse": "#8f8f8f", "score": "#5f5f5f"}
 
 _PAGE = """<!doctype html>
@@ -59,7 +66,7 @@ A candidate is the model trained for the date itself; its window ends before the
 The anchor is the last champion that was clearly better than every version it met.
 Challengers are compared with it too, so that many small allowed losses cannot add up to a large one.
 A barred version was rolled back, or its release failed: it is not champion from that date on.
-The {base} predicts one number for every row: {constant}.
+The {base} gives every row the same answer: {constant}.
 Drift is the population stability index of the numeric inputs against the 28 dates before: the median of all inputs.
 Point at it to see the input that moved most. Inputs that are the same all day, such as weather, move every day.
 CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates of each job,
@@ -111,7 +118,7 @@ def page(report: WalkForward) -> str:
 def _words(task: LearningTask) -> dict[str, str]:
     """Return the words of the page that depend on the task."""
     loss, second = map(label_of, task.shown)
-    constant = "the share of positives in the window" if task.is_classes else "the mean, median or quantile of the window"
+    constant = _CONSTANTS[task.output]
     return {"loss": loss, "second": second, "base": task.constant_name, "constant": constant}
 
 

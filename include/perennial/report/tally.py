@@ -43,43 +43,38 @@ class Score:
 
 
 @dataclass(slots=True)
-class Tally:
-    """The rows of a series so far: the sum of their losses, and of classes the positives and negatives of each probability."""
+class Ranks:
+    """The rows so far of a class and of others, by their probability."""
 
-    task: LearningTask
-    rows: int = 0
-    loss: float = 0.0
     _shift: int = 0
     _keys: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, dtype=np.uint32))
     _counts: Counts = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int64))
     _new: list[tuple[NDArray[np.uint32], Counts]] = field(default_factory=list)
 
-    def add(self, y: Labels, p: Floats) -> None:
-        """Add rows."""
-        self.rows += len(y)
-        self.loss += float(self.task.losses(y, p).sum())
-        if not self.task.is_classes:
-            return
-        keys = (np.asarray(p, dtype=np.float32) + np.float32(0)).view(np.uint32) >> np.uint32(self._shift)
-        self._append(keys, np.array([y == 0, y == 1], dtype=np.int64))
+    def add(self, positive: NDArray[np.bool_], p: Floats) -> None:
+        """
+        Add rows.
 
-    def add_tally(self, other: Tally) -> None:
-        """Add the rows of another tally."""
-        self.rows += other.rows
-        self.loss += other.loss
+        :param positive: whether a row is of the class
+        """
+        keys = (np.asarray(p, dtype=np.float32) + np.float32(0)).view(np.uint32) >> np.uint32(self._shift)
+        self._append(keys, np.array([~positive, positive], dtype=np.int64))
+
+    def add_ranks(self, other: Ranks) -> None:
+        """Add the rows of others."""
         other._merge()
         if self._shift < other._shift:
             self._merge()
             self._keys, self._shift = self._keys >> np.uint32(max(other._shift - self._shift, 0)), max(self._shift, other._shift)
         self._append(other._keys >> np.uint32(self._shift - other._shift), other._counts)
 
-    @property
-    def score(self) -> Score:
-        """Return the metrics of all rows."""
+    def roc_auc(self, least: int) -> float | None:
+        """Return the ROC AUC of all rows; None: fewer than `least` are of the class, or all of them are."""
         self._merge()
         negatives, positives = self._counts
-        auc = ranks.roc_auc([(positives, negatives)], int(positives.sum()), int(negatives.sum()))
-        return Score(self.loss / self.rows if self.rows else float("inf"), auc)
+        if positives.sum() < least:
+            return None
+        return ranks.roc_auc([(positives, negatives)], int(positives.sum()), int(negatives.sum()))
 
     def _append(self, keys: NDArray[np.uint32], counts: Counts) -> None:
         self._new.append((keys, counts))
@@ -102,6 +97,41 @@ class Tally:
                 break
             keys, self._shift = keys >> np.uint32(1), self._shift + 1
         self._keys, self._counts = keys, counts
+
+
+@dataclass(slots=True)
+class Tally:
+    """The rows of a series so far: the sum of their losses, and for each class the ranks of its probabilities."""
+
+    task: LearningTask
+    rows: int = 0
+    loss: float = 0.0
+    _ranks: list[Ranks] = field(default_factory=list)
+
+    def add(self, y: Labels, p: Floats) -> None:
+        """Add rows."""
+        self.rows += len(y)
+        self.loss += float(self.task.losses(y, p).sum())
+        for place, (positive, of_class) in enumerate(self.task.rankings(y, p)):
+            self._of_class(place).add(positive, of_class)
+
+    def add_tally(self, other: Tally) -> None:
+        """Add the rows of another tally."""
+        self.rows += other.rows
+        self.loss += other.loss
+        for place, ranked in enumerate(other._ranks):
+            self._of_class(place).add_ranks(ranked)
+
+    @property
+    def score(self) -> Score:
+        """Return the metrics of all rows: of several classes, the mean ROC AUC of those with enough rows."""
+        found = [auc for ranked in self._ranks if (auc := ranked.roc_auc(self.task.least_of_class)) is not None]
+        return Score(self.loss / self.rows if self.rows else float("inf"), sum(found) / len(found) if found else None)
+
+    def _of_class(self, place: int) -> Ranks:
+        if place == len(self._ranks):
+            self._ranks.append(Ranks())
+        return self._ranks[place]
 
 
 @dataclass(slots=True)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from perennial.display.forced import describe_force
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, incumbent
@@ -23,6 +21,7 @@ from perennial.evaluate.champions import Champion, barred_versions, champion_of,
 from perennial.evaluate.decision import StoredDecision
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, constant_of
+from perennial.models.constant import constant_forecast
 from perennial.models.metrics import Floats
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
@@ -138,7 +137,7 @@ def _predict(
         predicted[name] = models.predict(models.manifest(model.manifest), day, rows) if model is not None else None
     first = next(iter(candidates.values()), None)
     if first is not None and models.is_of_present_label(first):
-        predicted[task.constant_name] = np.full(rows.num_rows, constant_of(first))
+        predicted[task.constant_name] = constant_forecast(constant_of(first), rows.num_rows)
     return {name: p for name, p in predicted.items() if p is not None}
 
 

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("perennial.spark")
 MAX_PROBLEMS = 5
+_PREDICTED = {
+    False: [T.StructField("p", T.FloatType())],
+    True: [T.StructField("p", T.ArrayType(T.FloatType())), T.StructField("class", T.StringType())],
+}
+"""The columns of a prediction, by whether it is of several classes."""
+
 SPLIT_BYTES = 16 * 2**20
 """The part of a table's files that is one task: some 200,000 rows, so that a day of a million rows uses several cores."""
 
@@ -62,7 +68,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
     import onnxruntime
 
     from perennial.score.worker import Columns, Scorer
-    from perennial.serve.model import known_categories
+    from perennial.serve.model import known_categories, read_metadata
 
     release = job.release
     inputs = Inputs.model_validate(release.inputs)
@@ -86,6 +92,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
         known={name: known for _, name, known in known_categories(session, inputs)},
         golden=_golden_rows(release, inputs),
         answers=release.answers,
+        classes=read_metadata(session, "classes", []),
         spread=release.spread,
         onnxruntime=release.onnxruntime,
         row_key=job.row_key,
@@ -103,6 +110,7 @@ def _golden_rows(release: PinnedRelease, inputs: Inputs) -> pa.Table:
 
 def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore, score_batches: Callable[[Any], Any]) -> None:
     """Score a date and replace its partition in one commit. Nothing is committed unless each row has exactly one score."""
+    has_classes = isinstance(job.release.answers[0], list)
     watch, release, what = Stopwatch(), job.release, f"{job.name} of {day}, scored by release {job.release.id}"
     rows = _request_rows(spark, job, day, what)
     key = [name for name in job.row_key if name != "date"]
@@ -110,7 +118,7 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
     schema = T.StructType(
         [
             *(T.StructField(field.name, field.dataType) for field in returned),
-            T.StructField("p", T.FloatType()),
+            *_PREDICTED[has_classes],
             T.StructField("unseen", T.StringType()),
             T.StructField("__problem", T.StringType()),
         ]
@@ -118,7 +126,11 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
     scored = rows.mapInArrow(score_batches, schema).persist()
     _refuse_failures(scored, what)
     scores = scored.selectExpr(
-        f"DATE '{day}' AS date", f"{text_literal(release.id)} AS release", *map(quoted, key), "p", "unseen"
+        f"DATE '{day}' AS date",
+        f"{text_literal(release.id)} AS release",
+        *map(quoted, key),
+        *(field.name for field in _PREDICTED[has_classes]),
+        "unseen",
     )
     content = partition_contents(scores, "date", ["date", *key], is_big=wanted.rows > ROWS_A_TASK).get(
         day, empty_content(scores.schema)

@@ -26,7 +26,7 @@ class PinnedRelease:
     :param large_lookups: those of its lookups that are hash tables; `lookups` has those that are JSON
     :param inputs: the inputs of its model, as its manifest stores them
     :param golden: its golden requests, as columns of numbers and texts: a date in days since 1970-01-01, a time in minutes
-    :param answers: the answers that it must give them
+    :param answers: the answers that it must give them: numbers, or lists of the probabilities of all classes
     :param spread: the standard deviation of the labels of a regression; 1 for a probability
     :param onnxruntime: version of the library that must compute them
     """
@@ -36,7 +36,7 @@ class PinnedRelease:
     lookups: Mapping[str, StoredFile]
     inputs: Json
     golden: Mapping[str, Sequence[JsonValue]]
-    answers: Sequence[float]
+    answers: Sequence[float | Sequence[float]]
     spread: float
     onnxruntime: str
     large_lookups: Mapping[str, StoredFile] = field(default_factory=dict)

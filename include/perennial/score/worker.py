@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
-from perennial.models.scoring import encode_texts, score
+from perennial.models.scoring import encode_texts, score, to_column
 from perennial.serve.lookup_file import map_file, open_tables
 from perennial.serve.lookups import Key, Lookup
 
 if TYPE_CHECKING:
     from perennial.config.inputs import Inputs
 
-PREDICTION, UNSEEN, PROBLEM = "p", "unseen", "__problem"
+PREDICTION, CLASS, UNSEEN, PROBLEM = "p", "class", "unseen", "__problem"
 ROWS = 100_000
 """Rows for which the graph is opened once. A table of so many takes tens of megabytes."""
 
@@ -58,9 +58,10 @@ class Scorer:
     :param files: by lookup, the name of the file that Spark sent to this machine; the others are in `lookups`
     :param known: the values of each category that the model has seen
     :param golden: rows of golden requests
-    :param answers: their predictions
+    :param answers: their predictions, [requests] or [requests, classes]
     :param spread: the standard deviation of the labels of a regression; 1 for a probability
     :param row_key: the columns that are returned with each score
+    :param classes: the names of several classes, in the order of their probabilities; () if there are none
     """
 
     graph: bytes
@@ -70,10 +71,11 @@ class Scorer:
     files: Mapping[str, str]
     known: Mapping[str, frozenset[str]]
     golden: pa.Table
-    answers: Sequence[float]
+    answers: Sequence[float | Sequence[float]]
     spread: float
     onnxruntime: str
     row_key: Sequence[str]
+    classes: Sequence[str] = ()
 
 
 def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
@@ -94,12 +96,22 @@ def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
                 problem = _find_infinite(scorer, rows, p)
             if problem is not None:
                 columns = {name: pa.nulls(1, rows[name].type) for name in scorer.row_key}
-                yield _to_batch({**columns, PREDICTION: pa.nulls(1, pa.float32()), UNSEEN: pa.array([""]), PROBLEM: [problem]})
+                lost = {name: pa.nulls(1, column.type) for name, column in _predictions(scorer, scorer.answers).items()}
+                yield _to_batch({**columns, **lost, UNSEEN: pa.array([""]), PROBLEM: [problem]})
                 return
-            scores = {PREDICTION: pa.array(p), UNSEEN: unseen, PROBLEM: pa.nulls(rows.num_rows, pa.string())}
+            scores = {**_predictions(scorer, p), UNSEEN: unseen, PROBLEM: pa.nulls(rows.num_rows, pa.string())}
             yield _to_batch({**{name: rows[name] for name in scorer.row_key}, **scores})
 
     return score_batches
+
+
+def _predictions(scorer: Scorer, p: ArrayLike) -> dict[str, pa.Array]:
+    """Return the columns of some predictions: of several classes all probabilities, and the likeliest class."""
+    values = np.asarray(p, dtype=np.float32)
+    columns = {PREDICTION: to_column(values)}
+    if scorer.classes:
+        columns[CLASS] = pa.array(np.asarray(scorer.classes, dtype=object)[values.argmax(axis=1)], pa.string())
+    return columns
 
 
 def open_files(scorer: Scorer) -> Scorer:
@@ -127,7 +139,8 @@ def find_wrong_golden(scorer: Scorer) -> str | None:
         return f"the worker has ONNX Runtime {onnxruntime.__version__}, expected {scorer.onnxruntime}"
     p, _ = answer(scorer, scorer.golden)
     expected = np.array(scorer.answers)
-    wrong = np.flatnonzero(~(np.abs(p - expected) <= TOLERANCE * scorer.spread + ROUNDING * np.abs(expected)))
+    is_close = np.abs(p - expected) <= TOLERANCE * scorer.spread + ROUNDING * np.abs(expected)
+    wrong = np.unique(np.nonzero(~is_close)[0])
     if not len(wrong):
         return None
     first = int(wrong[0])
@@ -155,7 +168,7 @@ def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Arra
         words, codes = texts[name]
         never.append((codes, [(name,) if word and word not in known else () for word in words]))
     # Of the inputs, scoring reads only these columns. The class itself, which validates YAML, is not sent to workers.
-    p = score(scorer.graph, rows, cast("Inputs", scorer.columns)).astype(np.float32).ravel()
+    p = score(scorer.graph, rows, cast("Inputs", scorer.columns)).astype(np.float32)
     return p, _join_unseen(never, rows.num_rows)
 
 
@@ -226,7 +239,8 @@ def _is_outside(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray | None:
 
 
 def _find_infinite(scorer: Scorer, rows: pa.Table, p: NDArray[np.float32]) -> str | None:
-    return _describe(scorer, rows, pa.chunked_array([~np.isfinite(p)]), "the model's answer is not a finite number")
+    infinite = ~np.isfinite(p).reshape(len(p), -1).all(axis=1)
+    return _describe(scorer, rows, pa.chunked_array([infinite]), "the model's answer is not a finite number")
 
 
 def _describe(scorer: Scorer, rows: pa.Table, broken: pa.ChunkedArray, fault: str) -> str | None:

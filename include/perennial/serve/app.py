@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from threading import Lock
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from perennial.serve.body import BodyReader, ClientGoneError, Message, Receive, Scope, has_body
 from perennial.serve.limits import Limits
 from perennial.serve.memory import MAX_GROWTH, needed_memory
 from perennial.serve.metrics import CONTENT_TYPE, Metrics
+from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
 from perennial.serve.release import Release
 from perennial.serve.routes import Route, find_route
@@ -144,7 +145,11 @@ class App:
     def _compute_large(self, route: Route, release: Release, body: bytes) -> Answer:
         """Answer on a worker thread, within the memory for answers."""
         maximum = self._limits.answer_bytes
-        memory = needed_memory(body) if len(body) * MAX_GROWTH > maximum // 4 else 0
+        of_answer = release.model.answer_bytes * min(
+            body.count(b"," if route.kind == "infer" else b"{") + 1, self._limits.records
+        )
+        is_small = len(body) * MAX_GROWTH + of_answer <= maximum // 4
+        memory = 0 if is_small else needed_memory(body) + of_answer
         if memory > maximum:
             found = f"may take {memory >> 20} MiB to answer, the maximum is {maximum >> 20} MiB"
             raise Refusal(413, f"The request {found}. Send the records in parts")
@@ -159,12 +164,25 @@ class App:
         self.metrics.count_unseen(answers.unseen)
         if infer is not None:
             return _json(200, infer_answer(infer, self.pipeline, release, answers))
-        output = release.model.output
+        show = _shower(release.model)
         predictions = ",".join(
-            f'{{"{output}":{prediction!r},"unseen":{json.dumps(fields) if fields else "[]"}}}'
+            f'{{{show(prediction)},"unseen":{json.dumps(fields) if fields else "[]"}}}'
             for prediction, fields in zip(answers.predictions, answers.unseen, strict=True)
         )
         return Answer(200, f'{{"predictions":[{predictions}],{release.facts}}}'.encode())
+
+
+def _shower(model: Model) -> Callable[[Any], str]:
+    """Return the function that writes a prediction as members of a JSON object."""
+    if not model.classes:
+        return f'"{model.output}":{{!r}}'.format
+    names = [json.dumps(name) for name in model.classes]
+
+    def show(prediction: list[float]) -> str:
+        shares = ",".join(f"{name}:{share!r}" for name, share in zip(names, prediction, strict=True))
+        return f'"class":{json.dumps(model.likeliest(prediction))},"{model.output}":{{{shares}}}'
+
+    return show
 
 
 def _json(status: int, value: JsonValue) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,8 +19,11 @@ from perennial.serve.refusal import Refusal
 from perennial.store.json_value import JsonValue
 
 _NONE: tuple[str, ...] = ()
-OUTPUTS = ("probability", "value")
-"""The names of the outputs of graphs: a probability, or a number in the unit of the label."""
+OUTPUTS = ("probability", "probabilities", "value")
+"""The names of the outputs of graphs: a probability, those of several classes, or a number in the unit of the label."""
+
+_SHARE_BYTES = 80
+"""Upper bound of the memory of one probability of several: as a number in a list, and as text."""
 
 _ROWS = 2_000
 """Rows that the graph computes at once: its memory grows with them, and its speed no longer does."""
@@ -27,9 +31,13 @@ _ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One prediction a record, and the fields of each record whose values the model has never seen."""
+    """
+    One prediction a record, and the fields of each record whose values the model has never seen.
 
-    predictions: list[float]
+    :param predictions: numbers, or of several classes the probabilities of all
+    """
+
+    predictions: list[Any]
     unseen: list[tuple[str, ...]]
 
 
@@ -46,6 +54,9 @@ class Model:
         self._session = _open(graph, options)
         self.inputs = inputs
         self._takes, self.output = _check_signature(self._session, inputs)
+        self.classes: list[str] = read_metadata(self._session, "classes", [])
+        self.answer_bytes = sum(_SHARE_BYTES + len(json.dumps(name)) for name in self.classes)
+        """Upper bound of the memory that the probabilities of one record take, beyond that of one number."""
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
         self._known = known_categories(self._session, inputs)
@@ -57,9 +68,13 @@ class Model:
         parts = [self._run(numbers[at : at + _ROWS], texts[at : at + _ROWS]) for at in range(0, len(numbers), _ROWS)]
         predictions = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not np.isfinite(predictions).all():
-            index = int(np.flatnonzero(~np.isfinite(predictions))[0])
+            index = int(np.nonzero(~np.isfinite(predictions))[0][0])
             raise Refusal(422, f"record {index}: the model cannot answer these values, its result is not a finite number")
         return Answers(predictions.tolist(), unseen)
+
+    def likeliest(self, prediction: list[float]) -> str:
+        """Return the class with the highest probability, the first of equal ones."""
+        return self.classes[prediction.index(max(prediction))]
 
     def _run(self, numbers: list[list[float]], texts: list[list[str]]) -> NDArray[np.float32]:
         feed: dict[str, NDArray[np.float32] | NDArray[np.object_]] = {}
@@ -67,8 +82,8 @@ class Model:
             feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
         if "texts" in self._takes:
             feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
-        predictions: NDArray[np.float32] = self._session.run([self.output], feed)[0].ravel()
-        return predictions
+        predictions: NDArray[np.float32] = self._session.run([self.output], feed)[0]
+        return predictions if self.classes else predictions.ravel()
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
         """Append the values of the lookups to a row, and return the fields that were never seen."""
@@ -118,5 +133,11 @@ def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> t
 
 def known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:
     """Return (position, field, known values) of each category that the trainer wrote into the graph's metadata, if any."""
-    known = json.loads(session.get_modelmeta().custom_metadata_map.get("categories", "{}"))
+    known = read_metadata(session, "categories", {})
     return [(at, name, frozenset(known[name])) for at, name in enumerate(inputs.texts) if name in known]
+
+
+def read_metadata(session: onnxruntime.InferenceSession, name: str, missing: Any) -> Any:
+    """Return what the trainer wrote into the graph under a name."""
+    stored = session.get_modelmeta().custom_metadata_map.get(name)
+    return missing if stored is None else json.loads(stored)

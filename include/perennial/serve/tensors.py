@@ -23,7 +23,7 @@ _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in
 """The minimum and the maximum of each integer type."""
 _MAX_FLOAT = {"FP16": 65504.0, "FP32": MAX_NUMBER, "FP64": math.inf}
 _NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
-_UNSEEN = "unseen"
+_UNSEEN, _CLASS = "unseen", "class"
 _OPTIONAL_KEYS = {"id", "parameters", "outputs"}
 """Keys of a request that may be null, which means absent: clients of the protocol write all of its fields."""
 _REQUEST_KEYS = {*_OPTIONAL_KEYS, "inputs"}
@@ -45,7 +45,7 @@ def model_metadata(pipeline: str, release: Release) -> dict[str, JsonValue]:
             }
             for name, field in release.model.inputs.request.items()
         ],
-        "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _outputs(release.model).items()],
+        "outputs": [_describe_output(release.model, name, -1) for name in _outputs(release.model)],
         "parameters": {"model_version": release.version, "as_of": release.as_of},
     }
 
@@ -98,16 +98,17 @@ def read_infer(request: JsonValue, model: Model, limits: Limits) -> InferRequest
 
 def infer_answer(request: InferRequest, pipeline: str, release: Release, answers: Answers) -> dict[str, JsonValue]:
     """Return the answer to an infer request: the requested outputs, or all."""
+    model, predictions, rows = release.model, answers.predictions, len(answers.predictions)
     data: dict[str, JsonValue] = {
-        release.model.output: answers.predictions,
+        model.output: [share for row in predictions for share in row] if model.classes else predictions,
         _UNSEEN: [",".join(fields) for fields in answers.unseen],
     }
-    kinds = _outputs(release.model)
-    rows = len(answers.predictions)
+    if model.classes and _CLASS in request.outputs:
+        data[_CLASS] = [model.likeliest(row) for row in predictions]
     answer: dict[str, JsonValue] = {
         "model_name": pipeline,
         "model_version": release.id,
-        "outputs": [{"name": name, "datatype": kinds[name], "shape": [rows], "data": data[name]} for name in request.outputs],
+        "outputs": [{**_describe_output(model, name, rows), "data": data[name]} for name in request.outputs],
         "parameters": {"model_version": release.version, "as_of": release.as_of},
     }
     return answer if request.id is None else {"id": request.id, **answer}
@@ -154,7 +155,15 @@ def _fits(value: JsonValue, datatype: str) -> bool:
 
 def _outputs(model: Model) -> dict[str, str]:
     """Return the outputs of a model with their types."""
-    return {model.output: "FP32", _UNSEEN: "BYTES"}
+    return {model.output: "FP32", **({_CLASS: "BYTES"} if model.classes else {}), _UNSEEN: "BYTES"}
+
+
+def _describe_output(model: Model, name: str, rows: int) -> dict[str, JsonValue]:
+    """Return the name, type and shape of an output; for the probabilities of several classes also their names, in order."""
+    found: dict[str, JsonValue] = {"name": name, "datatype": _outputs(model)[name], "shape": [rows]}
+    if model.classes and name == model.output:
+        return {**found, "shape": [rows, len(model.classes)], "parameters": {"classes": [*model.classes]}}
+    return found
 
 
 def _output_problems(outputs: JsonValue, known: list[str]) -> list[str]:

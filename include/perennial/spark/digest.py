@@ -20,6 +20,7 @@ The number of groups into which a partition's rows are divided by their hash, so
 
 It follows from the number of rows, which the digest contains: 64 up to a million rows, a larger power of two above.
 """
+_HASHED_NUMBER = "xxhash64(CAST({} AS DOUBLE) + 0.0D)"
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
@@ -161,7 +162,10 @@ def _cell(field: T.StructField) -> str:
         # xxHash64 of one 64-bit number is a bijection (each of its steps can be undone). It avoids decimal notation,
         # which differs between versions of Java. All NaN hash alike. Adding 0.0 turns -0.0 into 0.0.
         # Null is encoded apart, since it would have the same hash as some number.
-        return f"CASE WHEN {column} IS NULL THEN ';' ELSE concat(xxhash64(CAST({column} AS DOUBLE) + 0.0D), ';') END"
+        return f"CASE WHEN {column} IS NULL THEN ';' ELSE concat({_HASHED_NUMBER.format(column)}, ';') END"
+    if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.FloatType):
+        hashes = f"transform({column}, one -> CAST({_HASHED_NUMBER.format('one')} AS STRING))"
+        return f"CASE WHEN {column} IS NULL THEN ';' ELSE concat(array_join({hashes}, ',', '-'), ';') END"
     if isinstance(kind, T.DateType):
         value = f"unix_date({column})"
     elif isinstance(kind, T.TimestampType):

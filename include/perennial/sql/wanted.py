@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perennial.config.pipeline import Label, Lookup, NumberLabel, RequestField
+from perennial.config.pipeline import ClassesLabel, Label, Lookup, NumberLabel, RequestField
 from perennial.sql.types import Wanted
 
 _NUMBERS = frozenset(("whole number", "fraction"))
@@ -28,6 +28,12 @@ _REQUEST: dict[str, tuple[frozenset[str], str, dict[str, str]]] = {
     ),
     "date": (frozenset(("date",)), "a date", {"text": _AS_DATE, "timestamp": _AS_DATE}),
     "boolean": (frozenset(("boolean",)), "a boolean", {"whole number": "Write … = 1", "text": "Compare it, such as … = 'yes'"}),
+}
+
+_CLASSES = {
+    "boolean": "Write CASE WHEN … THEN … ELSE … END, or set task: binary",
+    "whole number": "List whole numbers in label.classes, or write CAST(… AS STRING)",
+    "text": "List texts in label.classes",
 }
 
 _POSITIVE = {
@@ -55,6 +61,10 @@ def label_type(label: Label) -> dict[str, Wanted]:
     if isinstance(label, NumberLabel):
         remedies = {**_REQUEST["number"][2], "boolean": "Write CAST(… AS INT), or set task: binary"}
         return {label.column: Wanted(_NUMBERS, "task: regression predicts a number", remedies)}
+    if isinstance(label, ClassesLabel):
+        is_text = isinstance(label.classes[0], str)
+        family, kind = ("text", "texts") if is_text else ("whole number", "whole numbers")
+        return {label.column: Wanted(frozenset((family,)), f"label.classes are {kind}", _CLASSES)}
     positive = label.positive
     if isinstance(positive, bool):
         family, value, kind = "boolean", str(positive).lower(), "a boolean"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from perennial.config.label import BinaryLabel
+from perennial.config.label import BinaryLabel, Constant
 from perennial.config.pipeline import Gate
 from perennial.errors import RefusedError
+from perennial.models.constant import constant_forecast
 from perennial.models.metrics import Floats, Labels, all_metrics, log_loss, losses
 from perennial.store.json_value import Json
 from perennial.tasks.labels import known_labels
@@ -24,6 +26,8 @@ class BinaryTask:
     """Labels are 0 and 1, and the loss is the log loss. The constant forecast is the share of positive rows of the window."""
 
     label: BinaryLabel
+    shape: ClassVar[tuple[int, ...]] = ()
+    least_of_class: ClassVar[int] = 1
     output: ClassVar[str] = "probability"
     loss_name: ClassVar[str] = "log_loss"
     shown: ClassVar[tuple[str, str]] = ("log_loss", "roc_auc")
@@ -54,9 +58,13 @@ class BinaryTask:
         """Return the log loss of each row."""
         return losses(y, p)
 
-    def metrics(self, y: Labels, p: Floats, constant: float) -> dict[str, float | None]:
+    def metrics(self, y: Labels, p: Floats, constant: Constant) -> dict[str, float | None]:
         """Return every metric by name."""
         return all_metrics(y, p)
+
+    def rankings(self, y: Labels, p: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
+        """Yield whether a row is positive, and its probability."""
+        yield y == 1, p
 
     def are_valid(self, y: Labels, p: Floats) -> bool:
         """Return whether labels are 0 and 1, and predictions probabilities."""
@@ -66,7 +74,7 @@ class BinaryTask:
         """Return the number of positive rows."""
         return {"positives": int(y.sum())}
 
-    def unit(self, y: Labels, constant: float) -> float:
+    def unit(self, y: Labels, constant: Constant) -> float:
         """Return 1: the margin is a difference of log losses."""
         return 1.0
 
@@ -82,11 +90,13 @@ class BinaryTask:
         """Return the numbers of rows of both classes, found and needed."""
         return [("positives", int(y.sum()), gate.floors.positives), ("negatives", int((y == 0).sum()), 1)]
 
-    def unsupported(self, y: Labels, constant: float) -> list[str]:
+    def unsupported(self, y: Labels, constant: Constant) -> list[str]:
         """Return nothing: the loss of a single row is bounded."""
         return []
 
-    def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
+    def failed_floors(
+        self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: Constant, gate: Gate
+    ) -> list[str]:
         """Return the floors that a challenger does not reach: that of ROC AUC, and the constant forecast."""
         auc = metrics.get("roc_auc")
         if auc is None or np.isnan(auc):
@@ -95,7 +105,7 @@ class BinaryTask:
         if auc < gate.floors.roc_auc:
             failed.append(f"ROC AUC {auc:.4f}, the floor is {gate.floors.roc_auc:.4f}")
         loss = log_loss(y, p)
-        of_constant = log_loss(y, np.broadcast_to(constant, len(y)))
+        of_constant = log_loss(y, constant_forecast(constant, len(y)))
         if not loss < of_constant:
             failed.append(
                 f"log loss {loss:.4f}, not below the {of_constant:.4f} of the constant base rate {constant:.4f} of the window"

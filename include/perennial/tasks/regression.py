@@ -7,17 +7,18 @@ error. So `label.predict` fixes the loss of training, the loss by which models a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.label import NumberLabel
+from perennial.config.label import Constant, NumberLabel
 from perennial.config.pipeline import Gate
 from perennial.display.metrics import label_of
 from perennial.errors import RefusedError
+from perennial.models.constant import constant_forecast
 from perennial.models.metrics import Floats, Labels
 from perennial.models.sums import mean
 from perennial.store.json_value import Json
@@ -44,6 +45,8 @@ class RegressionTask:
     """Labels are numbers. The constant forecast is the window's own mean, median or quantile."""
 
     label: NumberLabel
+    shape: ClassVar[tuple[int, ...]] = ()
+    least_of_class: ClassVar[int] = 1
     output: ClassVar[str] = "value"
     is_classes: ClassVar[bool] = False
     constant_name: ClassVar[str] = "constant forecast"
@@ -95,7 +98,7 @@ class RegressionTask:
         """Return the squared error of each row, its absolute error, or its pinball loss."""
         return _losses(self.loss_name, y, p, self.label.quantile)
 
-    def metrics(self, y: Labels, p: Floats, constant: float) -> dict[str, float | None]:
+    def metrics(self, y: Labels, p: Floats, constant: Constant) -> dict[str, float | None]:
         """
         Return the loss, the skill (the share of the constant forecast's loss that the model saves) and other metrics, by name.
 
@@ -111,6 +114,10 @@ class RegressionTask:
             found["coverage"] = mean(lambda part: (y[part] <= p[part]).astype(np.float64), len(y))
         return found
 
+    def rankings(self, y: Labels, p: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
+        """Yield nothing: numbers have no classes."""
+        yield from ()
+
     def are_valid(self, y: Labels, p: Floats) -> bool:
         """Return whether labels and predictions are finite."""
         return bool(np.isfinite(y).all() and np.isfinite(p).all())
@@ -119,9 +126,9 @@ class RegressionTask:
         """Return the mean label."""
         return {"mean_label": round(float(mean(lambda part: y[part], len(y))), 9) if len(y) else None}
 
-    def unit(self, y: Labels, constant: float) -> float:
+    def unit(self, y: Labels, constant: Constant) -> float:
         """Return the loss of the constant forecast, so that one margin fits labels of any unit; 1 if that loss is zero."""
-        return self._loss(y, np.broadcast_to(constant, len(y))) or 1.0
+        return self._loss(y, constant_forecast(constant, len(y))) or 1.0
 
     def margin(self, gate: Gate) -> float:
         """Return the margin as a share of the constant forecast's loss."""
@@ -142,9 +149,9 @@ class RegressionTask:
         """Return nothing: any labels can be judged."""
         return []
 
-    def unsupported(self, y: Labels, constant: float) -> list[str]:
+    def unsupported(self, y: Labels, constant: Constant) -> list[str]:
         """Refuse labels that all equal the constant forecast, and those of which one row decides the loss of all."""
-        losses = self.losses(y, np.broadcast_to(constant, len(y)))
+        losses = self.losses(y, constant_forecast(constant, len(y)))
         total = float(losses.sum())
         if not total > 0:
             return [f"all labels of the holdout equal the constant forecast {constant:g} of the window"] if len(y) else []
@@ -157,9 +164,11 @@ class RegressionTask:
             "forecast. Limit labels by label.range or in the SQL (LEAST, GREATEST)"
         ]
 
-    def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
+    def failed_floors(
+        self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: Constant, gate: Gate
+    ) -> list[str]:
         """Return the floors that a challenger does not reach: that of skill, and the constant forecast."""
-        loss, of_constant = self._loss(y, p), self._loss(y, np.broadcast_to(constant, len(y)))
+        loss, of_constant = self._loss(y, p), self._loss(y, constant_forecast(constant, len(y)))
         name = label_of(self.loss_name)
         if not loss < of_constant * (1 - _EQUAL):
             return [f"{name} {loss:.4g}, not below the {of_constant:.4g} of the constant forecast {constant:.4g} of the window"]
@@ -171,8 +180,8 @@ class RegressionTask:
     def _loss(self, y: Labels, p: Floats) -> float:
         return mean(lambda part: self.losses(y[part], p[part]), len(y))
 
-    def _skill(self, y: Labels, p: Floats, constant: float) -> float | None:
-        of_constant = self._loss(y, np.broadcast_to(constant, len(y)))
+    def _skill(self, y: Labels, p: Floats, constant: Constant) -> float | None:
+        of_constant = self._loss(y, constant_forecast(constant, len(y)))
         return 1 - self._loss(y, p) / of_constant if of_constant > 0 and np.isfinite(of_constant) else None
 
 

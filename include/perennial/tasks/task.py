@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from perennial.config.label import BinaryLabel, Label
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.config.label import BinaryLabel, ClassesLabel, Constant, Label
 from perennial.config.pipeline import Gate
 from perennial.models.metrics import Floats, Labels
 from perennial.store.json_value import Json
 from perennial.tasks.binary import BinaryTask
+from perennial.tasks.multiclass import MulticlassTask
 from perennial.tasks.regression import RegressionTask
 
 if TYPE_CHECKING:
@@ -22,8 +26,9 @@ class LearningTask(Protocol):
     """
     One kind of question that a model answers about a row.
 
-    Predictions are probabilities of the positive value, or numbers in the unit of the label. Each task has a proper loss by row,
-    from which the gate's bootstrap needs nothing else, and a constant forecast, which every model must beat.
+    Predictions are probabilities of the positive value, the probabilities of all classes, or numbers in the unit of the label.
+    Each task has a proper loss by row, from which the gate's bootstrap needs nothing else, and a constant forecast, which every
+    model must beat.
     """
 
     @property
@@ -43,8 +48,16 @@ class LearningTask(Protocol):
         """Return the names of the two metrics that tables show: the loss and another one."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of the prediction of one row: () for a number."""
+
+    @property
     def is_classes(self) -> bool:
         """Return whether labels are classes, whose order by prediction ROC AUC judges."""
+
+    @property
+    def least_of_class(self) -> int:
+        """Return the least number of rows of a class for its ROC AUC to count."""
 
     @property
     def difference(self) -> str:
@@ -67,12 +80,15 @@ class LearningTask(Protocol):
     def losses(self, y: Labels, p: Floats) -> Floats:
         """Return the loss of each row."""
 
-    def metrics(self, y: Labels, p: Floats, constant: float) -> dict[str, float | None]:
+    def metrics(self, y: Labels, p: Floats, constant: Constant) -> dict[str, float | None]:
         """
         Return every metric by name.
 
         :param constant: the constant forecast of the window
         """
+
+    def rankings(self, y: Labels, p: Floats) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
+        """Yield what ROC AUC judges: whether a row is of a class, and its probability; nothing for numbers."""
 
     def are_valid(self, y: Labels, p: Floats) -> bool:
         """Return whether labels and predictions have possible values."""
@@ -80,7 +96,7 @@ class LearningTask(Protocol):
     def facts(self, y: Labels) -> Json:
         """Return the facts about the labels of a holdout that a decision stores."""
 
-    def unit(self, y: Labels, constant: float) -> float:
+    def unit(self, y: Labels, constant: Constant) -> float:
         """Return the loss in which the margin of the gate is given."""
 
     def margin(self, gate: Gate) -> float:
@@ -92,13 +108,15 @@ class LearningTask(Protocol):
     def lacking(self, y: Labels, gate: Gate) -> list[tuple[str, int, int]]:
         """Return the names, numbers and least numbers of the kinds of rows that a verdict needs."""
 
-    def unsupported(self, y: Labels, constant: float) -> list[str]:
+    def unsupported(self, y: Labels, constant: Constant) -> list[str]:
         """Return why the labels of a holdout support no verdict, although there are enough of them."""
 
-    def failed_floors(self, y: Labels, p: Floats, metrics: Metrics, constant: float, gate: Gate) -> list[str]:
+    def failed_floors(self, y: Labels, p: Floats, metrics: Metrics, constant: Constant, gate: Gate) -> list[str]:
         """Return the floors of the gate that a challenger does not reach, in words."""
 
 
 def task_of(label: Label) -> LearningTask:
     """Return the task of a label."""
-    return BinaryTask(label) if isinstance(label, BinaryLabel) else RegressionTask(label)
+    if isinstance(label, BinaryLabel):
+        return BinaryTask(label)
+    return MulticlassTask(label) if isinstance(label, ClassesLabel) else RegressionTask(label)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import numpy as np
-
-from perennial.display.metrics import format_metric, label_of
+from perennial.config.label import Constant
+from perennial.display.metrics import format_constant, format_metric, label_of
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.models.constant import constant_forecast
 from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import Numbers, Texts
 from perennial.models.sums import mean
@@ -151,20 +151,20 @@ class _Work:
         return str(manifest["version"])
 
 
-def warn_of_constant(task: LearningTask, loss: float | None, y: Labels, constant: float) -> list[str]:
+def warn_of_constant(task: LearningTask, loss: float | None, y: Labels, constant: Constant) -> list[str]:
     """
     Return a warning if the constant forecast has a lower loss on the holdout.
 
     :param loss: the loss of the model
     :param constant: the constant forecast of the window
     """
-    of_constant = mean(lambda part: task.losses(y[part], np.full(len(y[part]), constant)), len(y))
+    of_constant = mean(lambda part: task.losses(y[part], constant_forecast(constant, len(y[part]))), len(y))
     if loss is None or loss <= of_constant * (1 + _EQUAL):
         return []
     metric = label_of(task.loss_name)
     text = (
         f"its {metric} on the holdout is {format_metric(loss)}, and that of the constant forecast of the window, "
-        f"{format_metric(constant)}, is {format_metric(of_constant)}: the model knows less than that number"
+        f"{format_constant(constant)}, is {format_metric(of_constant)}: the model knows less than that"
     )
     log.warning("%s", text)
     return [text]
@@ -180,7 +180,8 @@ def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
         return None
     weights = objects.read_existing(f"{job.output.blobs}{manifest['files']['weights.safetensors']['sha256']}").body
     # The constant forecast of numbers is their center; classes have none to move to.
-    return Begin(manifest["version"], manifest["columns"], weights, constant_of(manifest), manifest.get("spread", 1.0))
+    center, spread = constant_of(manifest), manifest.get("spread", 1.0)
+    return Begin(manifest["version"], manifest["columns"], weights, center if isinstance(center, float) else 0.0, spread)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.label import BinaryLabel
+from perennial.config.label import NumberLabel
 from perennial.config.python_file import imported
 from perennial.errors import RefusedError
 
@@ -31,20 +31,24 @@ class Task:
     """
     The task of a candidate.
 
-    :param name: "binary": the probability of a positive label; "regression": a number
+    :param name: "binary": the probability of a positive label; "multiclass": those of several classes; "regression": a number
     :param predict: the number to predict, of a regression: "mean", "median", or a quantile such as "quantile 0.9"
     :param quantile: its quantile, 0.5 for the median; None: the mean, or a probability
+    :param outputs: the number of outputs of a model: one for each of several classes, or 1
     """
 
     name: str
     predict: str | None = None
     quantile: float | None = None
+    outputs: int = 1
 
     @classmethod
     def of(cls, target: Target) -> Task:
         """Return the task that a window's labels are for."""
         label = target.label
-        return cls(label.task) if isinstance(label, BinaryLabel) else cls(label.task, label.predict, label.quantile)
+        if isinstance(label, NumberLabel):
+            return cls(label.task, label.predict, label.quantile)
+        return cls(label.task, outputs=target.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class AuthorRows:
     The rows of a window, in a random order that is the same in each training.
 
     :param x: [rows, columns]
-    :param y: the label: 1 for positive, 0 for negative; for a regression (label - center) / spread, as a 32-bit float
+    :param y: the label: 1 for positive, 0 for negative; 0, 1, 2 and so on for the classes that the window has; for a regression
+        (label - center) / spread, as a 32-bit float
     :param late: whether a row is of the last quarter of the window's dates
     :param columns: the names of the columns of x
     :param categories: the positions of columns that hold the places of classes, and not amounts

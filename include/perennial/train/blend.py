@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, load_from_string
 
-from perennial.config.label import Label
+from perennial.config.label import ClassesLabel, Label
 from perennial.errors import PerennialError
 from perennial.models.metrics import Floats
 from perennial.models.scoring import Graph, Numbers, Texts
@@ -38,8 +38,8 @@ def answerer(models: Sequence[bytes], label: Label) -> Callable[[Numbers, Texts]
     graphs = [Graph(_with_margin(model), MARGIN) for model in models]
 
     def answer(numbers: Numbers, texts: Texts) -> Floats:
-        margins = [graph.run(numbers, texts)[:, 0].astype(np.float64) for graph in graphs]
-        return predict(label, np.mean(margins, axis=0))
+        margins: Floats = np.mean([graph.run(numbers, texts).astype(np.float64) for graph in graphs], axis=0)
+        return predict(label, margins if isinstance(label, ClassesLabel) else margins[:, 0])
 
     return answer
 
@@ -47,7 +47,7 @@ def answerer(models: Sequence[bytes], label: Label) -> Callable[[Numbers, Texts]
 def _with_margin(model: bytes) -> bytes:
     """Return a model that also answers with its margin."""
     loaded = load_from_string(model)
-    loaded.graph.output.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ["rows", 1]))
+    loaded.graph.output.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ["rows", None]))
     return bytes(loaded.SerializeToString(deterministic=True))
 
 

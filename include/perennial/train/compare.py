@@ -94,10 +94,10 @@ def compare(
         differences[np.isnan(differences)] = np.inf
         largest = max(largest, float(differences.max(initial=0.0)))
         allowed = MAX_DIFFERENCE + ROUNDING * np.abs(np.nan_to_num(expected)) / spread
-        wrong = np.flatnonzero(differences > allowed).tolist()
+        wrong = np.unique(np.nonzero(differences > allowed)[0]).tolist()
         count += len(wrong)
         for row in wrong[: max(_MAX_NAMED - len(differing), 0)]:
-            differing.append(f"{some.name(row)}: library {expected[row]:.7f}, graph {found[row]:.7f}")
+            differing.append(f"{some.name(row)}: library {_format(expected[row])}, graph {_format(found[row])}")
     if count:
         raise RefusedError(
             f"{candidate}: the exported graph answers {count:,} rows otherwise than the library that trained it, "
@@ -140,6 +140,11 @@ def rows_to_compare(
     for place, name in enumerate(inputs.texts):
         yield Rows(f"{sample.kind} with {name} null", numbers, _with(texts, place, ""))
         yield Rows(f"{sample.kind} with {name} unseen", numbers, _with(texts, place, _UNSEEN))
+
+
+def _format(answer: Floats | float) -> str:
+    """Return an answer with seven decimals: a number, or the probabilities of all classes."""
+    return ", ".join(f"{value:.7f}" for value in np.atleast_1d(answer))
 
 
 def _with(values: Values, place: int, value: object) -> Values:

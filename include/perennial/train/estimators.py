@@ -32,26 +32,30 @@ _REMEDY = "Choose another estimator: docs/reference/candidates.md lists those th
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """
-    A fitted classifier of scikit-learn with the classes 0 and 1.
+    A fitted classifier of scikit-learn with the classes 0 and 1, or the places of several classes.
 
     :param what: its name in errors
+    :param outputs: the number of margins of a row
     """
 
     model: Any
     what: str
+    outputs: int = 1
     weights: None = None
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the nodes that skl2onnx makes of it, and return the margin, [rows, 1]."""
+        """Add the nodes that skl2onnx makes of it, and return the margin, [rows, outputs]."""
         shares = _convert(self.model, graph, view, self.what, {"zipmap": False})
         logs = graph.op("Log", graph.op("Clip", shares, graph.constant(_MIN_PROBABILITY), graph.constant(1.0)))
+        if self.outputs > 1:
+            return logs
         # The probability of the negative class has the digits that a probability near 1 has lost.
         return graph.op("Sub", graph.columns(logs, [1]), graph.columns(logs, [0]))
 
     def margins(self, rows: Matrix) -> Floats:
         """Return the margins by the probabilities of scikit-learn."""
         logs = np.log(np.clip(_call(self.model.predict_proba, rows), _MIN_PROBABILITY, 1.0))
-        margins: Floats = logs[:, 1] - logs[:, 0]
+        margins: Floats = logs if self.outputs > 1 else logs[:, 1] - logs[:, 0]
         return margins
 
 

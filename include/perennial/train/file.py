@@ -25,12 +25,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LIGHTGBM = {"classifier": ("binary",), "regressor": ("regression", "regression_l1", "quantile")}
-_XGBOOST = {
-    "classifier": ("binary:logistic",),
-    "regressor": ("reg:squarederror", "reg:absoluteerror", "reg:quantileerror"),
+_LIGHTGBM = {
+    "binary": ("binary",),
+    "multiclass": ("multiclass",),
+    "regression": ("regression", "regression_l1", "quantile"),
 }
-"""Objectives by the kind of model that a task needs."""
+_XGBOOST = {
+    "binary": ("binary:logistic",),
+    "multiclass": ("multi:softprob",),
+    "regression": ("reg:squarederror", "reg:absoluteerror", "reg:quantileerror"),
+}
+"""Objectives by task."""
 
 
 def prepare(window: Window, settings: File) -> View:
@@ -72,26 +77,27 @@ def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:
     if "lightgbm" in libraries:
         booster = getattr(model, "booster_", model)
         _require_columns(booster.num_feature(), width, author)
-        return _read_lightgbm(booster, kind, author)
+        return _read_lightgbm(booster, target, author)
     if "xgboost" in libraries:
         booster = model.get_booster() if hasattr(model, "get_booster") else model
         _require_columns(booster.num_features(), width, author)
-        return _read_xgboost(booster, kind, author)
+        return _read_xgboost(booster, target, author)
     if "keras" in libraries:
         from perennial.train.keras_model import KerasModel, as_margin
 
-        return KerasModel(as_margin(model, width, target.is_classes, author, "fit"), author.file)
-    problem = _estimator_problem(model, kind) if "sklearn" in libraries else type(model).__name__
+        return KerasModel(as_margin(model, width, target, author, "fit"), author.file)
+    problem = _estimator_problem(model, kind, target) if "sklearn" in libraries else type(model).__name__
     if problem is not None:
         remedy = f"Return a fitted {kind} of scikit-learn, a model of LightGBM or XGBoost, or a network of Keras."
         raise refuse_result(author, "fit", problem, remedy)
     _require_columns(model.n_features_in_, width, author)
     if kind == "regressor" and (answers := np.shape(model.predict(np.zeros((2, width), np.float32)))) not in {(2,), (2, 1)}:
         raise refuse_result(author, "fit", f"a regressor with {answers[-1]} answers a row", "Fit it to rows.y.")
-    return (Classifier if kind == "classifier" else Regressor)(model, f"{author.file}: {type(model).__name__}")
+    what = f"{author.file}: {type(model).__name__}"
+    return Classifier(model, what, target.outputs) if kind == "classifier" else Regressor(model, what)
 
 
-def _estimator_problem(model: Any, kind: str) -> str | None:
+def _estimator_problem(model: Any, kind: str, target: Target) -> str | None:
     """Return what is wrong with a model of scikit-learn that must be a fitted classifier, or a fitted regressor."""
     from sklearn.base import is_classifier, is_regressor
 
@@ -102,9 +108,11 @@ def _estimator_problem(model: Any, kind: str) -> str | None:
         if not is_regressor(model):
             return f"{name}, which is no regressor"
         return None if hasattr(model, "n_features_in_") else f"{name}, which is not fitted"
-    classes = getattr(model, "classes_", None)
-    if not hasattr(model, "predict_proba") or classes is None or list(classes) != [0, 1]:
-        return f"{name} without predict_proba, or not fitted to the labels 0 and 1"
+    classes, expected = getattr(model, "classes_", None), list(range(max(target.outputs, 2)))
+    if not hasattr(model, "predict_proba") or classes is None or list(classes) != expected:
+        return (
+            f"{name} without predict_proba, or not fitted to the labels {', '.join(map(str, expected[:-1]))} and {expected[-1]}"
+        )
     return None
 
 
@@ -119,25 +127,30 @@ def _require_objective(library: str, found: str, allowed: tuple[str, ...], autho
         raise refuse_result(author, "fit", problem, "Set objective.")
 
 
-def _read_lightgbm(booster: Any, kind: str, author: Author) -> Trees:
+def _require_outputs(library: str, found: int, target: Target, author: Author) -> None:
+    if found != target.outputs:
+        problem = f"a model of {library} with {found} answers a row, expected {target.outputs}"
+        raise refuse_result(author, "fit", problem, "Fit it to rows.y, and to one quantile.")
+
+
+def _read_lightgbm(booster: Any, target: Target, author: Author) -> Trees:
     from perennial.train.lightgbm_trees import from_lightgbm
 
     objective = str(booster.dump_model().get("objective", "none"))
-    _require_objective("LightGBM", objective.partition(" ")[0], _LIGHTGBM[kind], author)
+    _require_objective("LightGBM", objective.partition(" ")[0], _LIGHTGBM[target.label.task], author)
+    _require_outputs("LightGBM", booster.num_model_per_iteration(), target, author)
     return Trees(booster, from_lightgbm, lambda rows: booster.predict(rows.as_floats(), raw_score=True, num_threads=1))
 
 
-def _read_xgboost(booster: Any, kind: str, author: Author) -> Trees:
+def _read_xgboost(booster: Any, target: Target, author: Author) -> Trees:
     import json
 
     from perennial.train.xgboost_trees import from_xgboost
 
     learner = json.loads(booster.save_config())["learner"]
-    _require_objective("XGBoost", learner["objective"]["name"], _XGBOOST[kind], author)
-    if (answers := int(learner["learner_model_param"]["num_target"])) > 1:
-        raise refuse_result(
-            author, "fit", f"a model of XGBoost with {answers} answers a row", "Fit it to rows.y and one quantile."
-        )
+    _require_objective("XGBoost", learner["objective"]["name"], _XGBOOST[target.label.task], author)
+    sizes = learner["learner_model_param"]
+    _require_outputs("XGBoost", max(int(sizes["num_target"]), int(sizes["num_class"])), target, author)
     if (best := booster.attr("best_iteration")) is not None:
         booster = booster[: int(best) + 1]  # as its own scikit-learn class predicts
     booster.set_param({"nthread": 1, "device": "cpu"})

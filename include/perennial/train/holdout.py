@@ -15,7 +15,7 @@ import numpy as np
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.models.metrics import Floats, Labels
-from perennial.models.scoring import in_order, score
+from perennial.models.scoring import in_order, score, to_column
 from perennial.tasks.task import task_of
 from perennial.train.scratch import Scratch
 
@@ -93,7 +93,7 @@ class HoldoutWriter:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """The labels and the predictions of all rows of a holdout, and the file that holds them with their keys."""
+    """The labels and the predictions of all rows of a holdout, [rows] or [rows, classes], and the file that also has the keys."""
 
     y: Labels
     p: Floats
@@ -113,7 +113,7 @@ def predict(graph: bytes, holdout: StoredHoldout, inputs: Inputs, row_key: Seque
         y.append(rows.y)
         p.append(score(graph, rows.table, inputs))
         table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
-        table = table.append_column("y", pa.array(rows.y)).append_column("p", pa.array(p[-1], pa.float64()))
+        table = table.append_column("y", pa.array(rows.y)).append_column("p", to_column(p[-1]))
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
         writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
         scratch.count(path)

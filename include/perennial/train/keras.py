@@ -55,7 +55,7 @@ def _make(rows: MatrixFiles, settings: Keras, seed: int, author: Author, steps: 
     keras.utils.set_random_seed(seed)
     columns, target = len(rows.names), rows.window.target
     built = call(author, "build", rows.names, Task.of(target))
-    model: Any = as_margin(built, columns, target.is_classes, author, "build")
+    model: Any = as_margin(built, columns, target, author, "build")
     model.optimizer = keras.optimizers.Adam(cosine()(steps, settings.learning_rate))
     model.optimizer.build(model.trainable_variables)
 

@@ -23,21 +23,24 @@ if TYPE_CHECKING:
     import keras
 
     from perennial.train.matrix import Floats, Matrix
+    from perennial.train.target import Target
     from perennial.train.views import Encoded
 
 _ACTIVATIONS = "Use layers and activations that ONNX has: dense and normalising layers, attention, relu, silu, tanh."
-_LAST = "End the network with keras.layers.Dense(1)"
+_LAST = "End the network with keras.layers.Dense"
 _REMEDIES = {
-    True: f'{_LAST}, or with keras.layers.Dense(1, activation="sigmoid").',
-    False: f"{_LAST}: it learns labels on both sides of 0, without bounds.",
+    "binary": f'{_LAST}(1), or with keras.layers.Dense(1, activation="sigmoid").',
+    "multiclass": f'{_LAST}(task.outputs), or with keras.layers.Dense(task.outputs, activation="softmax").',
+    "regression": f"{_LAST}(1): it learns labels on both sides of 0, without bounds.",
 }
-"""Remedies by whether the labels are classes."""
+_LINKS = {"binary": "sigmoid", "multiclass": "softmax"}
+"""The activation at the end of a network that gives probabilities: it loses digits near 0 and 1, so it is taken off."""
 
 
 @dataclass(frozen=True, slots=True)
 class KerasModel:
     """
-    A trained network whose output is the margin.
+    A trained network whose outputs are the margins.
 
     :param what: its name in errors
     """
@@ -47,7 +50,7 @@ class KerasModel:
     weights: None = None
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the nodes that Keras and tf2onnx make of it, and return the margin, [rows, 1]."""
+        """Add the nodes that Keras and tf2onnx make of it, and return the margins, [rows, outputs]."""
         import tensorflow as tf
 
         from perennial.train.foreign import include_model
@@ -73,22 +76,22 @@ class KerasModel:
         import tensorflow as tf
 
         with tf.device("CPU:0"):
-            margins: Floats = self.model(tf.convert_to_tensor(rows.as_floats()), training=False).numpy()[:, 0].astype(np.float64)
-        return margins
+            margins: Floats = self.model(tf.convert_to_tensor(rows.as_floats()), training=False).numpy().astype(np.float64)
+        return margins[:, 0] if margins.shape[1] == 1 else margins
 
 
-def as_margin(model: Any, columns: int, is_classes: bool, author: Author, function: str) -> keras.Model:
+def as_margin(model: Any, columns: int, target: Target, author: Author, function: str) -> keras.Model:
     """
-    Return a network whose output is the margin.
+    Return a network whose outputs are the margins.
 
-    For classes a sigmoid at its end is taken off, because it loses digits near 0 and 1. Any other activation is refused: the
-    labels of a regression are scaled, so a bound, also that of relu at 0, would cut its answers off.
+    For classes a sigmoid or a softmax at its end is taken off. Any other activation is refused: the labels of a regression are
+    scaled, so a bound, also that of relu at 0, would cut its answers off.
 
     :param columns: the number of its inputs
-    :param is_classes: whether it predicts a probability, and not a number
     """
     keras = load_keras()
-    remedy = _REMEDIES[is_classes]
+    task = target.label.task
+    remedy = _REMEDIES[task]
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, columns))
     if not isinstance(model, keras.Model) or not hasattr(model, "outputs"):  # a subclass of Model has none
@@ -104,11 +107,11 @@ def as_margin(model: Any, columns: int, is_classes: bool, author: Author, functi
         raise refuse_result(
             author, function, f"a network with inputs {inputs}, expected [({columns},)]", "Use the number of columns."
         )
-    if outputs != [(1,)]:
-        raise refuse_result(author, function, f"a network with outputs {outputs}, expected [(1,)]", remedy)
+    if outputs != [(target.outputs,)]:
+        raise refuse_result(author, function, f"a network with outputs {outputs}, expected [({target.outputs},)]", remedy)
     last = _last_layer(model)
     activation = getattr(last, "activation", None)
-    if is_classes and activation is keras.activations.sigmoid:
+    if task in _LINKS and activation is getattr(keras.activations, _LINKS[task]):
         last.activation = keras.activations.linear
     elif activation is not keras.activations.linear:
         name = getattr(activation, "__name__", "none")

@@ -28,9 +28,9 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class Network:
     """
-    Dense layers, of which the last gives the margin.
+    Dense layers, of which the last gives the margin, or one for each class.
 
-    :param margins: the margins that the library that trained them gives, [rows]
+    :param margins: the margins that the library that trained them gives, [rows] or [rows, classes]
     """
 
     layers: list[Layer]
@@ -51,18 +51,34 @@ def linear_network(weights: Floats) -> Network:
     Return 64-bit weights [columns, classes of the codes, intercept] as one layer, whose library's answers are in 64 bits.
 
     Products and sums are those of scikit-learn's linear models.
+
+    :param weights: [inputs], or [inputs, outputs]
     """
 
     def margins(rows: Matrix) -> Floats:
         begin = rows.columns.shape[1]
         found: Floats = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
         for code, size in zip(rows.codes.T, rows.sizes, strict=True):
-            found += np.append(weights[begin : begin + size], 0.0)[code]
+            found += np.concatenate([weights[begin : begin + size], np.zeros_like(weights[:1])])[code]
             begin += size
         return found
 
-    layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
+    kernel, bias = (weights[:-1, None], weights[-1:]) if weights.ndim == 1 else (weights[:-1], weights[-1])
+    layer = Layer(kernel.astype(np.float32), bias.astype(np.float32), None)
     return Network([layer], margins)
+
+
+def add_up(rows: Matrix, values: Floats) -> Floats:
+    """
+    Return the sum of a value of each row over the rows of each weight: the transpose of `linear_network`.
+
+    :param values: [rows], or [rows, outputs]
+    """
+    parts = [rows.columns.astype(np.float64).T @ values]
+    for code, size in zip(rows.codes.T, rows.sizes, strict=True):
+        sums = [np.bincount(code, weights=some, minlength=size + 1)[:size] for some in np.atleast_2d(values.T)]
+        parts.append(np.stack(sums, axis=-1).astype(np.float64).reshape(size, *values.shape[1:]))
+    return np.concatenate([*parts, values.sum(axis=0, keepdims=True)])
 
 
 def add_layers(graph: GraphBuilder, view: Encoded, layers: list[Layer]) -> str:

@@ -82,6 +82,8 @@ def fit(
 
 def _objective(target: Target) -> dict[str, str | float]:
     """Return the loss of a target, as LightGBM names it."""
+    if target.present:
+        return {"objective": "multiclass", "num_class": target.outputs}
     if target.is_classes:
         return {"objective": "binary"}
     if target.quantile is None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial.train.layers import Network, linear_network
+from perennial.train.climb import climb
+from perennial.train.layers import Network, add_up, linear_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
     from perennial.config.candidates import Linear
-    from perennial.models.metrics import Labels
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix import Floats, Matrix
     from perennial.train.matrix_files import MatrixFiles, Part
@@ -66,21 +65,13 @@ def choose_alpha(rows: MatrixFiles) -> float:
     It goes from a cautious value to the next as long as a fit without the window's last dates gains more than a standard error
     on them. A sample of the rows is enough. A window of wide categories keeps the cautious value.
     """
-    at, *others = STRENGTHS
     if rows.sizes:
-        return at
-    early = _sums((_chosen(part, ~part.late) for part in rows.read_some()), rows)
-    late = [_chosen(part, part.late) for part in rows.read_some()]
-    if min(early.rows, sum(len(y) for _, y in late)) < _MIN_ROWS:
-        return at
-    before = _errors(late, _solve(early, at))
-    for alpha in others:
-        after = _errors(late, _solve(early, alpha))
-        gains = before - after
-        if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
-            break
-        at, before = alpha, after
-    return at
+        return STRENGTHS[0]
+    early = _sums((part.where(~part.late) for part in rows.read_some()), rows)
+    late = [part.where(part.late) for part in rows.read_some()]
+    if min(early.rows, sum(len(part.y) for part in late)) < _MIN_ROWS:
+        return STRENGTHS[0]
+    return climb(STRENGTHS, lambda alpha: _errors(late, _solve(early, alpha)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +83,7 @@ class _Sums:
     products: Floats
 
 
-def _sums(parts: Iterator[tuple[Matrix, Labels] | Part], rows: MatrixFiles) -> _Sums:
+def _sums(parts: Iterator[Part], rows: MatrixFiles) -> _Sums:
     width = rows.columns + 1
     squares, products, count = np.zeros((width, width)), np.zeros(width), 0
     for matrix, y, *_ in parts:
@@ -112,27 +103,14 @@ def _solve(sums: _Sums, alpha: float) -> Floats:
     return weights
 
 
-def _errors(parts: list[tuple[Matrix, Labels]], weights: Floats) -> Floats:
+def _errors(parts: list[Part], weights: Floats) -> Floats:
     """Return the squared errors of some rows."""
     network = linear_network(weights)
-    return np.concatenate([(y - network.margins(matrix)) ** 2 for matrix, y in parts])
-
-
-def _chosen(part: Part, chosen: Labels) -> tuple[Matrix, Labels]:
-    rows = part.rows
-    return type(rows)(rows.columns[chosen], rows.codes[chosen], rows.sizes), part.y[chosen]
+    return np.concatenate([(part.y - network.margins(part.rows)) ** 2 for part in parts])
 
 
 def _with_ones(rows: Matrix) -> Floats:
     return np.hstack([rows.columns.astype(np.float64), np.ones((len(rows.columns), 1))])
-
-
-def _add_up(rows: Matrix, values: Floats) -> Floats:
-    """Return the sum of a value of each row over the rows of each weight: the transpose of `linear_network`."""
-    parts = [rows.columns.astype(np.float64).T @ values]
-    for code, size in zip(rows.codes.T, rows.sizes, strict=True):
-        parts.append(np.asarray(np.bincount(code, weights=values, minlength=size + 1)[:size], dtype=np.float64))
-    return np.concatenate([*parts, [values.sum()]])
 
 
 def _solve_in_passes(rows: MatrixFiles, alpha: float) -> Floats:
@@ -145,9 +123,9 @@ def _solve_in_passes(rows: MatrixFiles, alpha: float) -> Floats:
 
     def multiply(weights: Floats) -> Floats:
         network = linear_network(weights)
-        return penalty * weights + sum(_add_up(part.rows, network.margins(part.rows)) for part in rows.read())
+        return penalty * weights + sum(add_up(part.rows, network.margins(part.rows)) for part in rows.read())
 
-    residual: Floats = np.asarray(sum(_add_up(part.rows, part.y.astype(np.float64)) for part in rows.read()))
+    residual: Floats = np.asarray(sum(add_up(part.rows, part.y.astype(np.float64)) for part in rows.read()))
     weights, direction, size = np.zeros(len(penalty)), residual, float(residual @ residual)
     least = size * _TOLERANCE**2
     for _ in range(_MAX_STEPS):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from perennial.train.cells import newton_on_cells
+from perennial.train.climb import climb
 from perennial.train.layers import Network, linear_network
-from perennial.train.newton import gain_on_late, newton
+from perennial.train.multinomial import fit_multinomial
+from perennial.train.multinomial import late_losses as late_losses_of_classes
+from perennial.train.newton import late_losses, newton
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
     from perennial.config.candidates import Logistic
     from perennial.train.checkpoints import Checkpoints
+    from perennial.train.matrix import Floats
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
 
@@ -50,7 +55,7 @@ def fit(
     # Threads of BLAS wait for each other in a busy loop: two of them cost more than twice the CPU time of one.
     with threadpool_limits(1, user_api="blas"):
         strength = choose_strength(rows) if settings.C is None else settings.C
-        weights, passes = (newton_on_cells if rows.sizes else newton)(rows, strength)
+        weights, passes = _solver(rows)(rows, strength)
     log.info("Logistic regression: C %g, %s iterations", strength, passes)
     return linear_network(weights)
 
@@ -63,23 +68,25 @@ def choose_strength(rows: MatrixFiles) -> float:
     on them. A sample of the rows is enough. A window of wide categories keeps the cautious value, because its fits take many
     passes over the rows.
     """
-    at, *others = STRENGTHS
     early, late = _count_classes(rows)
-    if rows.sizes or min(*early, *late) < _MIN_OF_CLASS:
-        return at
-    before, _ = newton(rows, at, early=True)
-    for strength in others:
-        after, _ = newton(rows, strength, early=True)
-        gain, error = gain_on_late(rows, before, after)
-        if gain <= error:
-            break
-        at, before = strength, after
-    return at
+    if rows.sizes or min(early[1], late[1]) < _MIN_OF_CLASS:
+        return STRENGTHS[0]
+    if rows.window.target.present:
+        return climb(STRENGTHS, lambda strength: late_losses_of_classes(rows, fit_multinomial(rows, strength, early=True)[0]))
+    return climb(STRENGTHS, lambda strength: late_losses(rows, newton(rows, strength, early=True)[0]))
+
+
+def _solver(rows: MatrixFiles) -> Callable[[MatrixFiles, float], tuple[Floats, int]]:
+    """Return the function that fits to all rows at a strength."""
+    if rows.window.target.present:
+        return fit_multinomial
+    return newton_on_cells if rows.sizes else newton
 
 
 def _count_classes(rows: MatrixFiles) -> tuple[list[int], list[int]]:
-    """Return the number of negative and positive rows of a sample before the window's last dates, and on them."""
-    counts = np.zeros(4, dtype=np.int64)
+    """Return the numbers of rows of the classes of a sample, the largest first: before the window's last dates, and on them."""
+    counts = np.zeros((2, max(rows.window.target.outputs, 2)), dtype=np.int64)
     for _, y, late in rows.read_some():
-        counts += np.bincount(2 * late.astype(np.int8) + y, minlength=4)
-    return counts[:2].tolist(), counts[2:].tolist()
+        np.add.at(counts, (late.astype(np.int8), y), 1)
+    before, on = (sorted(some, reverse=True) for some in counts.tolist())
+    return before, on

@@ -35,6 +35,11 @@ class Part(NamedTuple):
     y: Labels
     late: NDArray[np.bool_]
 
+    def where(self, chosen: NDArray[np.bool_]) -> Part:
+        """Return the chosen rows."""
+        rows = Matrix(self.rows.columns[chosen], self.rows.codes[chosen], self.rows.sizes)
+        return Part(rows, self.y[chosen], self.late[chosen])
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixFiles:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from perennial.config.candidates import Mlp
 from perennial.train.checkpoints import Arrays, Checkpoints
+from perennial.train.climb import climb
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer, Network, from_safetensors
 from perennial.train.matrix import Floats, Matrix
@@ -40,8 +42,8 @@ _MIN_BATCH, _MAX_BATCH = 32, 512
 _BATCHES = 50
 _MIN_EPOCHS = 5
 MIN_STEPS = 300
-_EFFORTS = ((1000, 0.5), (3000, 0.25))
-"""More steps for a regression, each with the share of dropout and decay that is left."""
+_EFFORTS = ((MIN_STEPS, 1.0), (1000, 0.5), (3000, 0.25))
+"""Least steps for numbers or several classes, each with the share of dropout and decay that is left."""
 
 _MIN_COMPARED = 20
 """Rows before the window's last dates, and on them, below which nothing is compared."""
@@ -57,13 +59,13 @@ _MAX_NETWORKS = 8
 Loss = str | float
 """A loss by its name, or the quantile of a pinball loss."""
 
-LOG_LOSS, SQUARED_ERROR = "log_loss", "squared_error"
+LOG_LOSS, CLASSES, SQUARED_ERROR = "log_loss", "log_loss of several classes", "squared_error"
 
-_Shape = tuple[int, tuple[int, ...], tuple[int, ...], float, float, object]
+_Shape = tuple[int, tuple[int, ...], tuple[int, ...], float, float, object, int]
 """
 The number of inputs, the number of classes of each of the last of them, which are codes, and what else the network is built by.
 
-That is the units of each layer, the dropout, the weight decay and the loss.
+That is the units of each layer, the dropout, the weight decay, the loss and the number of outputs.
 """
 
 _networks: dict[_Shape, keras.Sequential] = {}
@@ -126,9 +128,9 @@ def _make(rows: MatrixFiles, settings: Mlp, steps: int, rate: float, loss: Loss,
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    inputs = rows.columns + len(rows.sizes)
-    shape = (inputs, rows.sizes, tuple(settings.units), settings.dropout, settings.weight_decay, loss)
-    return _reuse_traced(build(inputs, rows.sizes, settings, steps, rate, loss), shape)
+    inputs, outputs = rows.columns + len(rows.sizes), rows.window.target.outputs
+    shape = (inputs, rows.sizes, tuple(settings.units), settings.dropout, settings.weight_decay, loss, outputs)
+    return _reuse_traced(build(inputs, rows.sizes, settings, steps, rate, loss, outputs), shape)
 
 
 def _make_relaxed(rows: MatrixFiles, settings: Mlp, loss: Loss, seed: int, steps: int, share: float) -> keras.Sequential:
@@ -144,7 +146,9 @@ def choose_effort(
     rows: MatrixFiles, batch: int | None, seed: int, loss: Loss, make: Callable[[int, float], keras.Model]
 ) -> tuple[int, float]:
     """
-    Return the least number of batches of a regression, and the share of dropout and decay that is left for more of them.
+    Return the least number of batches, and the share of dropout and decay that is left for more of them.
+
+    It is for numbers and several classes.
 
     It goes from few batches to more as long as a network that is trained without the window's last dates gains more than a
     standard error on them. A sample of the rows is enough. Where labels are nearly certain, few batches cost a factor of loss.
@@ -154,19 +158,12 @@ def choose_effort(
     """
     parts = list(rows.read_some())
     x, y, late = (np.concatenate(values) for values in zip(*((p.rows.as_floats(), p.y, p.late) for p in parts), strict=True))
-    least, chosen = MIN_STEPS, 1.0
     if min(late.sum(), (~late).sum()) < _MIN_COMPARED:
-        return least, chosen
+        return _EFFORTS[0]
     measure = partial(_late_losses, (x, y, late), batch or choose_batch(int((~late).sum())), seed, loss, make)
-    before = measure(MIN_STEPS, 1.0)
-    for steps, share in _EFFORTS:
-        after = measure(steps, share)
-        gains = before - after
-        if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
-            break
-        least, chosen, before = steps, share, after
+    least, share = climb(_EFFORTS, lambda effort: measure(*effort))
     log.info("Network: at least %s batches", least)
-    return least, chosen
+    return least, share
 
 
 def _late_losses(
@@ -186,7 +183,10 @@ def _late_losses(
     model = make(epochs * steps, share)
     for epoch in range(epochs):
         model.epoch(early, labels, np.random.default_rng([seed, epoch]).permutation(len(early)), np.int32(batch))
-    error = y[late] - np.asarray(model(x[late], training=False))[:, 0].astype(np.float64)
+    answers = np.asarray(model(x[late], training=False)).astype(np.float64)
+    if loss == CLASSES:
+        return np.asarray(logsumexp(answers, axis=1) - answers[np.arange(len(answers)), y[late]])
+    error = y[late] - answers[:, 0]
     losses: Floats = error**2 if isinstance(loss, str) else np.maximum(loss * error, (loss - 1) * error)
     return losses
 
@@ -200,8 +200,8 @@ def _margins(model: keras.Sequential, rows: Matrix) -> Floats:
         for layer in model.layers[:-1]:
             value = layer(value, training=False)
         kernel, bias = model.layers[-1].get_weights()
-        margins: Floats = (tf.matmul(value, kernel) + bias).numpy()[:, 0].astype(np.float64)
-    return margins
+        margins: Floats = (tf.matmul(value, kernel) + bias).numpy().astype(np.float64)
+    return margins[:, 0] if margins.shape[1] == 1 else margins
 
 
 def choose_batch(rows: int) -> int:
@@ -269,7 +269,13 @@ def _reuse_traced(fresh: keras.Sequential, shape: _Shape) -> keras.Sequential:
 
 
 def build(
-    columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate: float, loss: Loss = LOG_LOSS
+    columns: int,
+    sizes: tuple[int, ...],
+    settings: Mlp,
+    steps: int,
+    rate: float,
+    loss: Loss = LOG_LOSS,
+    outputs: int = 1,
 ) -> keras.Sequential:
     """
     Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`.
@@ -284,7 +290,9 @@ def build(
         is_coded = bool(sizes) and not hidden
         layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
         hidden += [layer, keras.layers.Dropout(settings.dropout)]
-    model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid" if loss == LOG_LOSS else None)])
+    model = keras.Sequential(
+        [keras.Input((columns,)), *hidden, dense(outputs, activation="sigmoid" if loss == LOG_LOSS else None)]
+    )
     model.schedule = cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
@@ -318,7 +326,7 @@ def make_epoch(
             places = order[begin : begin + batch]
             chosen, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
-                loss = measure(targets, model(chosen, training=True)[:, 0])
+                loss = measure(targets, _flat(model(chosen, training=True)))
             model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total
@@ -327,8 +335,15 @@ def make_epoch(
     return traced
 
 
+def _flat(answers: tf.Tensor) -> tf.Tensor:
+    """Return the answers of a model with one output as [rows]."""
+    return answers[:, 0] if answers.shape[1] == 1 else answers
+
+
 def loss_of(target: Target) -> Loss:
     """Return the loss of a target: the log loss, the squared error, or the quantile of a pinball loss."""
+    if target.present:
+        return CLASSES
     if target.is_classes:
         return LOG_LOSS
     return SQUARED_ERROR if target.quantile is None else target.quantile
@@ -338,10 +353,13 @@ def mean_loss(loss: Loss, targets: tf.Tensor, answers: tf.Tensor, *, from_logits
     """
     Return the mean loss of a batch.
 
+    :param answers: [rows], or of several classes the margins, [rows, classes]
     :param from_logits: for the log loss, the answers are margins, and not probabilities
     """
     import tensorflow as tf
 
+    if loss == CLASSES:
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(targets, tf.int32), answers))
     if loss == LOG_LOSS:
         return load_keras().losses.binary_crossentropy(targets, answers, from_logits=from_logits)
     error = targets - answers

@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from perennial.config.candidates import Family
-from perennial.config.label import BinaryLabel, Label
+from perennial.config.label import BinaryLabel, ClassesLabel, Label
 from perennial.models.scoring import Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import canonical_json, sha256
@@ -25,7 +25,7 @@ from perennial.train.layers import move_margins
 from perennial.train.matrix import Floats, Matrix
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import amounts, warn_of_empty, warnings_of
-from perennial.train.target import Target, warn_of_target
+from perennial.train.target import Target, count_classes, warn_of_target
 from perennial.train.views import Encoded, View, ViewGraph
 from perennial.train.window import Window
 
@@ -33,7 +33,11 @@ log = logging.getLogger(__name__)
 
 
 MARGIN = "margin"
-"""The value of each graph that holds the margin, [rows, 1]: the logarithm of the odds, or a number in the unit of the label."""
+"""
+The value of each graph that holds the margin.
+
+[rows, 1]: the logarithm of the odds, or a number in the unit of the label. [rows, classes]: the logarithms of the probabilities.
+"""
 
 
 class Fitted(Protocol):
@@ -44,10 +48,19 @@ class Fitted(Protocol):
         """Return the weights as safetensors, from which the training of another date can start. None: it cannot."""
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the nodes of the model and return its margin, [rows, 1]: log odds, or a number as `Target` scales it."""
+        """
+        Add the nodes of the model and return its margin.
+
+        [rows, 1]: log odds, or a number as `Target` scales it. [rows, classes that are present]: logarithms of probabilities, but
+        for a constant of each row.
+        """
 
     def margins(self, rows: Matrix) -> Floats:
-        """Return the margins that the library itself gives, [rows]: a probability near 1 has lost their digits."""
+        """
+        Return the margins that the library itself gives: a probability near 1 has lost their digits.
+
+        [rows], or [rows, classes that are present].
+        """
 
 
 class FamilyModule(Protocol):
@@ -152,7 +165,7 @@ def train_model(
     # Import only the libraries that the family needs.
     module = import_module(module_of(settings.family))
     view: View = module.prepare(window, settings)
-    columns = _digest_columns(view)
+    columns = _digest_columns(view, window.target)
     warnings = [*warnings_of(view.inputs, view.fitted), *warn_of_empty(window), *warn_of_target(window.target)]
     for text in warnings:
         log.warning("%s", text)
@@ -176,14 +189,14 @@ def train_model(
     return Model(onnx, fitted.weights, columns, warnings, view, fitted, window.target, log_odds)
 
 
-def _digest_columns(view: View) -> str:
+def _digest_columns(view: View, target: Target) -> str:
     fitted = view.fitted
     numbers, texts = (
         {name: [item.own, item.rare] for name, item in classes.items()}
         for classes in (fitted.number_classes, fitted.text_classes)
     )
     parts: list[JsonValue] = [amounts(view.inputs), fitted.nullable, numbers, texts, sorted(fitted.codes)]
-    return sha256(canonical_json(parts))[:16]
+    return sha256(canonical_json([*parts, list(target.present)] if target.present else parts))[:16]
 
 
 def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) -> bytes:
@@ -196,14 +209,32 @@ def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) ->
     margin = fitted.add(graph, view.add(graph))
     if log_odds:
         margin = graph.op("Add", margin, graph.constant(log_odds))
-    if not target.is_classes:
+    if target.present:
+        margin = _add_absent(graph, margin, target)
+    elif not target.is_classes:
         margin = graph.op("Add", graph.op("Mul", margin, graph.constant(target.spread)), graph.constant(target.center))
     return finish(graph, margin, target.label, {name: item.known for name, item in view.fitted.text_classes.items()})
 
 
+def _add_absent(graph: GraphBuilder, margin: str, target: Target) -> str:
+    """Return the logarithms of the probabilities of all classes: those that the window lacks have a constant one."""
+    logs = graph.op("LogSoftmax", margin, axis=-1)
+    if not target.floor:
+        return logs
+    logs = graph.op("Add", logs, graph.constant(np.log(target.share_of_present)))
+    zeros = graph.op("Mul", graph.columns(logs, [0]), graph.constant(0.0))
+    constant = graph.op("Add", zeros, graph.constant(np.log(target.floor)))
+    known = {place: column for column, place in enumerate(target.present)}
+    places = [known.get(place, target.outputs) for place in range(count_classes(target.label))]
+    return graph.columns(graph.beside(logs, constant), places)
+
+
 def finish(graph: GraphBuilder, margin: str, label: Label, categories: Mapping[str, JsonValue]) -> bytes:
-    """Return the model that answers with the probability of a margin, or with the margin within the range of the label."""
+    """Return the model that answers with the probabilities of a margin, or with the margin within the range of the label."""
     answer = graph.op("Identity", margin, output=MARGIN)
+    if isinstance(label, ClassesLabel):
+        output = graph.op("Softmax", answer, axis=-1, output=task_of(label).output)
+        return graph.model(output, ["rows", len(label.classes)], {"categories": dict(categories), "classes": label.names})
     if isinstance(label, BinaryLabel):
         answer = graph.op("Sigmoid", answer)
     elif label.range is not None:
@@ -217,6 +248,8 @@ def predict(label: Label, margins: Floats) -> Floats:
     found: Floats = margins
     if isinstance(label, BinaryLabel):
         found = expit(margins)
+    elif isinstance(label, ClassesLabel):
+        found = softmax(margins, axis=1)
     elif label.range is not None:
         least, most = label.range
         found = np.clip(margins, least, most)

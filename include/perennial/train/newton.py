@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,16 +101,10 @@ class _Rows:
         return _Sums(loss / count, gradient / count, hessian / count)
 
 
-def gain_on_late(matrix: MatrixFiles, before: Floats, after: Floats) -> tuple[float, float]:
-    """Return the mean gain in loss of other weights on some late rows, and its standard error."""
-    count, total, squares = 0, 0.0, 0.0
-    for x, labels in _slices(matrix, late=True):
-        losses = [np.logaddexp(0, margin) - labels * margin for margin in (x @ before, x @ after)]
-        gains = losses[0] - losses[1]
-        count, total, squares = count + len(gains), total + float(gains.sum()), squares + float((gains**2).sum())
-    mean = total / count
-    variance = max(squares / count - mean**2, 0.0) * count / max(count - 1, 1)
-    return mean, math.sqrt(variance / count)
+def late_losses(matrix: MatrixFiles, weights: Floats) -> Floats:
+    """Return the losses of some late rows."""
+    margins = [(x @ weights, labels) for x, labels in _slices(matrix, late=True)]
+    return np.concatenate([np.logaddexp(0, margin) - labels * margin for margin, labels in margins])
 
 
 def _slices(matrix: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[tuple[Floats, Labels]]:

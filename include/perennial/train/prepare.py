@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial.config.label import BinaryLabel
+from perennial.config.label import BinaryLabel, ClassesLabel, Constant
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
@@ -46,8 +46,8 @@ class Examples:
     classes: Classes | None = None
 
     @property
-    def constant(self) -> float:
-        """Return the constant forecast of the window's dates: of classes, the share of positive rows."""
+    def constant(self) -> Constant:
+        """Return the constant forecast of the window's dates: of classes, the share of positive rows, or of each class."""
         if self.classes is None:
             return self.window.target.constant
         return self.classes.positives / (self.classes.negatives + self.classes.positives)
@@ -201,9 +201,13 @@ def why_untrainable(examples: Examples) -> str | None:
         )
     target, rows = examples.window.target, examples.window.rows
     if isinstance(target.label, BinaryLabel):
-        if 0 < target.constant < 1:
+        if 0 < (share := float(np.asarray(target.constant))) < 1:
             return None
-        equal, needed = "positive" if target.constant else "negative", "both classes. Check label.positive"
+        equal, needed = "positive" if share else "negative", "both classes. Check label.positive"
+    elif isinstance(target.label, ClassesLabel):
+        if len(target.present) > 1:
+            return None
+        equal, needed = "".join(f"of the class {target.label.names[place]!r}" for place in target.present), "several classes"
     else:
         if target.spread > 0:
             return None

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call, failures_of
 from perennial.train.estimators import seed_libraries
-from perennial.train.mlp import LOG_LOSS, Loss, loss_of
+from perennial.train.mlp import CLASSES, LOG_LOSS, Loss, loss_of
 from perennial.train.network import train_network
 from perennial.train.preprocess import fit_preprocessing
-from perennial.train.pytorch_model import PyTorchModel, check_network, load_torch
+from perennial.train.pytorch_model import PyTorchModel, check_network, flat, load_torch
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _make(rows: MatrixFiles, settings: PyTorch, seed: int, author: Author, steps
     torch.manual_seed(seed)
     target = rows.window.target
     module = call(author, "build", rows.names, Task.of(target))
-    check_network(module, len(rows.names), author)
+    check_network(module, len(rows.names), target.outputs, author)
     return _Network(module, author, loss_of(target), steps, settings.learning_rate)
 
 
@@ -98,7 +98,7 @@ class _Network:
         self.module.train()
         for places in torch.from_numpy(order).to(self._device).tensor_split(math.ceil(len(order) / batch)):
             with failures_of(self._author):
-                loss = self._measure(labels[places], self.module(rows[places])[:, 0])
+                loss = self._measure(labels[places], self.module(rows[places]))
                 self._optimizer.zero_grad()
                 loss.backward()
                 self._optimizer.step()
@@ -107,16 +107,19 @@ class _Network:
         return total
 
     def __call__(self, x: Numbers, *, training: bool) -> Numbers:
-        """Return the margins of some rows, [rows, 1]."""
+        """Return the margins of some rows, [rows, outputs]."""
         torch = load_torch()
         self.module.train(training)
         with failures_of(self._author), torch.no_grad():
             margins: Numbers = self.module(torch.from_numpy(x).to(self._device)).cpu().numpy()
         return margins
 
-    def _measure(self, targets: torch.Tensor, margins: torch.Tensor) -> Any:
+    def _measure(self, targets: torch.Tensor, answers: torch.Tensor) -> Any:
         """Return the mean loss of a batch."""
         torch = load_torch()
+        margins = flat(answers)
+        if self._loss == CLASSES:
+            return torch.nn.functional.cross_entropy(margins, targets.long())
         if self._loss == LOG_LOSS:
             return torch.nn.functional.binary_cross_entropy_with_logits(margins, targets)
         error = targets - margins

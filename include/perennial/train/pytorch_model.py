@@ -30,29 +30,28 @@ if TYPE_CHECKING:
     from perennial.train.matrix import Floats, Matrix
     from perennial.train.views import Encoded
 
-_END = "End the network with torch.nn.Linear(…, 1) and without an activation."
+_END = "End the network with torch.nn.Linear(…, task.outputs) and without an activation."
 _OPERATORS = "Use layers and functions that ONNX has: linear and normalising layers, attention, LSTM, relu, gelu, silu, tanh."
 _BATCH = "In forward, write x.flatten(1), or x.shape[0] for the number of rows: len(x) would be a constant of the graph."
-
 
 _SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 _BOUNDED = frozenset(
     {"Celu", "Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "LogSoftmax", "PRelu", "Relu", "Selu", "Sigmoid", "Softmax"}
     | {"Softplus", "Softsign", "Tanh", "ThresholdedRelu"}
 )
-"""Activations, which would cut the margin off: the loss takes log odds, or labels on both sides of 0."""
+"""Activations, which would cut margins off: the loss takes log odds, or labels on both sides of 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class PyTorchModel:
-    """A trained network, on the CPU, whose output is the margin."""
+    """A trained network, on the CPU, whose outputs are the margins."""
 
     module: torch.nn.Module
     author: Author
     weights: None = None
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the nodes that PyTorch makes of it, and return the margin, [rows, 1]."""
+        """Add the nodes that PyTorch makes of it, and return the margins, [rows, outputs]."""
         exported = _export(self.module, view.width + len(view.codes), self.author)
         return include_model(graph, exported, "margin", view.as_floats(graph), self.author.file, _OPERATORS)
 
@@ -60,12 +59,22 @@ class PyTorchModel:
         """Return the margins that PyTorch computes."""
         torch = load_torch()
         with torch.no_grad():
-            margins: Floats = self.module(torch.from_numpy(rows.as_floats()))[:, 0].double().numpy()
+            margins: Floats = flat(self.module(torch.from_numpy(rows.as_floats()))).double().numpy()
         return margins
 
 
-def check_network(module: Any, columns: int, author: Author) -> None:
-    """Refuse a network that cannot be trained or cannot become a graph, before the time for its training is spent."""
+def flat(answers: torch.Tensor) -> torch.Tensor:
+    """Return the answers of a network with one output as [rows]."""
+    return answers[:, 0] if answers.shape[1] == 1 else answers
+
+
+def check_network(module: Any, columns: int, outputs: int, author: Author) -> None:
+    """
+    Refuse a network that cannot be trained or cannot become a graph, before the time for its training is spent.
+
+    :param columns: the number of its inputs
+    :param outputs: the number of its outputs
+    """
     torch = load_torch()
     if not isinstance(module, torch.nn.Module):
         raise refuse_result(author, "build", f"{type(module).__name__}, expected a torch.nn.Module", _END)
@@ -74,21 +83,21 @@ def check_network(module: Any, columns: int, author: Author) -> None:
         answers = module(torch.zeros(2, columns))
     if not isinstance(answers, torch.Tensor):
         raise refuse_result(author, "build", f"a network that answers with {type(answers).__name__}, expected a tensor", _END)
-    if (answers.shape, answers.dtype) != ((2, 1), torch.float32):
-        found = f"a network that answers 2 rows with {list(answers.shape)} of {answers.dtype}, expected [2, 1] of torch.float32"
-        raise refuse_result(author, "build", found, _END)
+    if (answers.shape, answers.dtype) != ((2, outputs), torch.float32):
+        found, expected = f"{list(answers.shape)} of {answers.dtype}", f"[2, {outputs}] of torch.float32"
+        raise refuse_result(author, "build", f"a network that answers 2 rows with {found}, expected {expected}", _END)
     if not any(weights.requires_grad for weights in module.parameters()):
         raise refuse_result(author, "build", "a network without weights that can be trained", "Add a layer with weights.")
     exported = _export(module, columns, author)
     if (last := _last_operator(exported)) in _BOUNDED:
         raise refuse_result(author, "build", f"a network that ends with {last}", _END)
     include_model(GraphBuilder([], []), exported, "margin", "matrix", author.file, _OPERATORS)
-    _check_rows(exported, columns, author)
+    _check_rows(exported, columns, outputs, author)
 
 
 def _export(module: torch.nn.Module, columns: int, author: Author) -> ModelProto:
     """
-    Return the graph of a network, from `matrix` to `margin`.
+    Return the graph of a network, from `matrix` to `margin`, of any number of rows.
 
     PyTorch's exporter by traces needs no further package, and takes a tenth of a CPU second; the newer one takes four.
     """
@@ -109,7 +118,7 @@ def _export(module: torch.nn.Module, columns: int, author: Author) -> ModelProto
 
 
 def _last_operator(model: ModelProto) -> str:
-    """Return the operator that computes the margin, but for changes of its shape."""
+    """Return the operator that computes the margins, but for changes of its shape."""
     by_output = {name: node for node in model.graph.node for name in node.output}
     node = by_output.get("margin")
     while node is not None and node.op_type in _SHAPES:
@@ -117,12 +126,12 @@ def _last_operator(model: ModelProto) -> str:
     return "" if node is None else node.op_type
 
 
-def _check_rows(model: ModelProto, columns: int, author: Author) -> None:
+def _check_rows(model: ModelProto, columns: int, outputs: int, author: Author) -> None:
     """Refuse a graph that holds the number of rows of its trace."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     try:
         (margins,) = session.run(None, {"matrix": np.zeros((3, columns), dtype=np.float32)})
-        problem = "" if margins.shape == (3, 1) else f"it answers 3 rows with {list(margins.shape)}"
+        problem = "" if margins.shape == (3, outputs) else f"it answers 3 rows with {list(margins.shape)}"
     except Exception as error:  # ONNX Runtime has a class for each kind of failure, and none for all
         problem = " ".join(str(error).split())[:500]
     if problem:

@@ -52,4 +52,4 @@ def fit(
     for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):
         log.warning("%s: %s", settings.estimator, text)
     log.info("scikit-learn: %s on %s rows", settings.estimator, rows.rows)
-    return (Classifier if target.is_classes else Regressor)(model, settings.estimator)
+    return Classifier(model, settings.estimator, target.outputs) if target.is_classes else Regressor(model, settings.estimator)

@@ -107,7 +107,7 @@ class Trees:
     A trained booster.
 
     :param read: returns the trees of a booster
-    :param predict: the margins that the library itself gives, [rows]
+    :param predict: the margins that the library itself gives, [rows] or [rows, classes]
     """
 
     booster: Any
@@ -116,7 +116,7 @@ class Trees:
     weights: None = None
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the node of the trees and return the margin, [rows, 1]."""
+        """Add the node of the trees and return the margins, [rows, outputs]."""
         return add_trees(graph, view.as_floats(graph), self.read(self.booster))
 
     def margins(self, rows: Matrix) -> Floats:

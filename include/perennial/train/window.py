@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.label import BinaryLabel, Label
+from perennial.config.label import Label
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.models.metrics import Labels
@@ -25,7 +25,7 @@ from perennial.models.scoring import Numbers, Texts, encode_texts, number_column
 from perennial.tasks.task import task_of
 from perennial.train.sampling import ALL_ROWS, Bounds
 from perennial.train.scratch import Scratch
-from perennial.train.target import Target, find_target
+from perennial.train.target import Target, count_classes, find_target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,7 +145,7 @@ class WindowWriter:
         self._late = late
         scratch.check("the window", rows, record_type(inputs, label).itemsize)
         buckets = count_buckets(rows)
-        self._positives = 0
+        self._classes = np.zeros(count_classes(label), dtype=np.int64)
         self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
         self._codes = [{"": 0} for _ in inputs.texts]
         self._counts = [np.zeros(1, dtype=np.int64) for _ in inputs.texts]
@@ -170,8 +170,8 @@ class WindowWriter:
         self._has_number |= ~np.isnan(records["numbers"]).all(axis=0)
         for place, name in enumerate(self._inputs.texts):
             records["codes"][:, place] = self._encode(table, place, name)
-        if isinstance(self._label, BinaryLabel):
-            self._positives += int(records["y"].sum())
+        if len(self._classes):
+            self._classes += np.bincount(y, minlength=len(self._classes))
         bucket = records["hash"] >> self._shift
         order = np.argsort(bucket, kind="stable")
         ends = np.searchsorted(bucket[order], np.arange(len(self._files) + 1))
@@ -193,7 +193,7 @@ class WindowWriter:
         empty += [name for name, found in counts.items() if found.keys() <= {""}]
         words = [sorted(codes) for codes in self._codes]
         rows, log_odds = self._bucket_rows.tolist(), self._bounds.log_odds
-        target = find_target(self._label, sum(rows), self._positives, self._read_labels)
+        target = find_target(self._label, self._classes.tolist(), sum(rows), self._read_labels)
         return Window(self._scratch, self._inputs, rows, target, words, counts, empty, log_odds)
 
     def _read_labels(self) -> Iterator[Labels]:

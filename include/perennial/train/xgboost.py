@@ -91,6 +91,8 @@ def fit(
 
 def _objective(target: Target) -> dict[str, str | float]:
     """Return the loss of a target, as XGBoost names it."""
+    if target.present:
+        return {"objective": "multi:softprob", "num_class": target.outputs}
     if target.is_classes:
         return {"objective": "binary:logistic"}
     if target.quantile is None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,17 +30,6 @@ from perennial.runtime.process_training import train, trainers_at_once
 from perennial.settings import server_environment
 
 D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
-
-
-@pytest.fixture
-def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
-    """The runtime of a checkout with this one pipeline, its endpoint on a free port, nothing running."""
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
-    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
-    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(process_serving._free_port()))
-    found = ProcessRuntime(lab.pipeline.name, follow_seconds=60)
-    yield found
-    found.unstage()
 
 
 def promote(lab: Lab, day: object, weight: float) -> str:

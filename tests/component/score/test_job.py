@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from scored_rows import ANSWER, FILES, GRAPH, INPUTS, make_records, serve
+from scored_rows import ANSWER, CLASSES, FILES, GRAPH, GRAPH_OF_CLASSES, INPUTS, make_records, serve
 from serve_release_builder import RECORD, large_file
 from spark_job import run_jobs
 
@@ -58,9 +58,9 @@ def commits(table="scores"):
     return [{key: json.loads(value) for key, value in row[0].items() if key.startswith("perennial.")} for row in found]
 
 
-def scores(table="scores"):
+def scores(table="scores", *more):
     found = spark.table(f"ice.lab.{table}").orderBy("date", "release", "id").collect()
-    return [[str(row.date), row.release, row.id, row.p, row.unseen] for row in found]
+    return [[str(row.date), row.release, row.id, row.p, row.unseen, *(row[name] for name in more)] for row in found]
 
 
 def days(day, **changes):
@@ -113,6 +113,11 @@ spark.sql("DROP TABLE ice.lab.clean_flights")
 of_other = {"owner": "other", "name": "other.clean_flights", "scores": "scores_of_other__clean_flights", **days("2026-03-01")}
 said["refusals"]["type of other"] = run("clean_flights", **of_other | refusals["type"])
 said["of other"] = [run("clean_flights", **of_other), scores(of_other["scores"])]
+of_classes = {"scores": "scores_of_classes", **days("2026-03-01"), **release(**JOB["of_classes"])}
+said["of classes"] = [run(**of_classes), scores("scores_of_classes", "class")]
+said["of classes again"] = [run(**of_classes), scores("scores_of_classes", "class") == said["of classes"][1]]
+wrong = JOB["of_classes"] | {"answers": [[0.2, 0.4, 0.4]]}
+said["refusals"]["golden of classes"] = run(**of_classes | release(**wrong))
 print("SAID " + json.dumps(said))
 """
 
@@ -148,6 +153,7 @@ def make_job(folder: Path) -> dict[str, Any]:
     golden = {name: rows[name].to_pylist() for name in rows.column_names}
     golden["date"] = [(value - date(1970, 1, 1)).days for value in golden["date"]]
     return {
+        "of_classes": {"graph": stored(GRAPH_OF_CLASSES), "answers": serve([RECORD], GRAPH_OF_CLASSES).predictions},
         "large_lookups": {name: stored(large_file(table)) for name, table in FILES.items()},
         "database": "lab",
         "owner": "lab",
@@ -201,6 +207,7 @@ def test_a_commit_records_key_digest_and_rows(said: Any) -> None:
         ("rows", f"{ROWS} scores for {ROWS + 1} rows"),
         ("key", "several rows have the same key"),
         ("golden", "1 of 1 golden answers differ"),
+        ("golden of classes", "1 of 1 golden answers differ"),
         ("graph", "expected 000000000000"),
         ("lookup", "expected 000000000000"),
         ("large lookup", "expected 000000000000"),
@@ -223,6 +230,15 @@ def test_the_scores_of_another_release_stand_beside(said: Any) -> None:
     assert problem is None
     assert [row[3] for row in scores if row[1] == OTHER] == [row[3] for row in scores if row[:2] == [NEXT, RELEASE]]
     assert len([row for row in scores if row[1] != "large"]) == ROWS + 2 * NEXT_ROWS
+
+
+def test_the_scores_of_several_classes_are_all_probabilities_and_the_likeliest_class(said: Any) -> None:
+    problem, scores = said["of classes"]
+    assert problem is None
+    assert said["of classes again"] == [None, True]
+    served = np.array(serve(RECORDS, GRAPH_OF_CLASSES).predictions, np.float32)
+    assert np.array([row[3] for row in scores], np.float32).tobytes() == served.tobytes()
+    assert [row[5] for row in scores] == [CLASSES[place] for place in served.argmax(axis=1)]
 
 
 def test_lookups_in_mapped_files_give_the_same_scores(said: Any) -> None:

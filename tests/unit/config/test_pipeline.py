@@ -91,7 +91,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "unknown key below": ("min_rows: 50", "min_row: 50", ["sources.readings.min_row: unknown key. Did you mean 'min_rows'?"]),
     "wrong type": ("window_days: 4", 'window_days: "4"', ["training.window_days: expected", "found '4'"]),
     "wrong word": ("type: timestamp", "type: timestmp", ["Did you mean 'timestamp'?"]),
-    "task": ("task: binary", "task: ranking", ["task: expected 'binary' or 'regression', found 'ranking'"]),
+    "task": ("task: binary", "task: ranking", ["task: expected 'binary', 'multiclass' or 'regression', found 'ranking'"]),
     "candidate": ("[mlp, logistic]", "[mlp, logistics]", ["Did you mean 'logistic'?"]),
     "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' is listed twice"]),
     "time zone": ("time_zone: UTC", "time_zone: Mars/Olympus", ["no such time zone"]),
@@ -428,7 +428,7 @@ def test_name_of_another_form_or_folder_is_refused(refusal: Callable[[str], str]
 def test_all_problems_at_once(refusal: Callable[[str], str]) -> None:
     found = refusal(TEXT.replace("title:", "titel:").replace("min_rows: 50", "min_rows: many").replace("task: binary", "task: x"))
     assert " problems\n" in found
-    for text in ("titel: unknown key", "title: missing", "min_rows", "task: expected 'binary' or 'regression'"):
+    for text in ("titel: unknown key", "title: missing", "min_rows", "task: expected 'binary', 'multiclass' or 'regression'"):
         assert text in found
 
 

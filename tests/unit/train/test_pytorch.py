@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from authors import TORCH_NETWORK
 from torch_cases import run_cases
-from windows import with_minutes
+from windows import with_grade, with_minutes
 
 from perennial.config.candidate_file import candidate_problems
 from perennial.config.pipeline import Inputs
@@ -78,12 +78,12 @@ def build(columns, task):
 REFUSED = {
     "no network": ("def build(columns, task):\n    return 3\n", r"build returned int, expected a torch\.nn\.Module"),
     "an error": ("def build(columns, task):\n    return columns.x\n", r"line 2.*AttributeError.*columns\.x"),
-    "two outputs": (TORCH_NETWORK.replace("(16, 1)", "(16, 2)"), r"answers 2 rows with \[2, 2\] of torch\.float32, expected"),
+    "two outputs": (TORCH_NETWORK.replace("task.outputs", "2"), r"answers 2 rows with \[2, 2\] of torch\.float32, expected"),
     "no column": (of_forward("return self.end(rows)[:, 0]"), r"answers 2 rows with \[2\].*End the network with"),
     "64 bits": (of_forward("return self.end(rows).double()"), r"of torch\.float64, expected \[2, 1\] of torch\.float32"),
     "a tuple": (of_forward("return self.end(rows), rows"), "answers with tuple, expected a tensor"),
     "no weights": (of_forward("return rows[:, :1]").replace("        self.end", "        end"), "without weights"),
-    "sigmoid": (TORCH_NETWORK.replace("1))", "1), nn.Sigmoid())"), "ends with Sigmoid.*without an activation"),
+    "sigmoid": (TORCH_NETWORK.replace("task.outputs)", "1), nn.Sigmoid()"), "ends with Sigmoid.*without an activation"),
     "relu": (of_forward("return self.end(rows).relu().reshape(-1, 1)"), "ends with Relu"),
     "wrong width": (
         of_forward("return self.end(rows[:, 1:])"),
@@ -105,9 +105,10 @@ TRAINED: dict[str, dict[str, Any]] = {
     "again": {},
     "another seed": {"seed": 2},
     "attention": {"source": ATTENTION, "epochs": 2},
-    "mean": {"predict": "mean"},
-    "median": {"predict": "median", "epochs": 3},
-    "quantile": {"predict": "quantile 0.9", "epochs": 3},
+    "classes": {"learns": "grade"},
+    "mean": {"learns": "mean"},
+    "median": {"learns": "median", "epochs": 3},
+    "quantile": {"learns": "quantile 0.9", "epochs": 3},
 }
 
 
@@ -119,9 +120,9 @@ def test_the_graph_answers_as_the_network(
     cases = {
         **TRAINED,
         "documented": {"source": source},
-        "documented, a number": {"source": source, "predict": "mean", "epochs": 2},
+        "documented, classes": {"source": source, "learns": "grade", "epochs": 2},
     }
-    results = run_cases(tmp_path, with_minutes(make_rows()), inputs, list(cases.values()))
+    results = run_cases(tmp_path, with_grade(with_minutes(make_rows())), inputs, list(cases.values()))
     found = dict(zip(cases, results, strict=True))
     assert {name: result["error"] for name, result in found.items() if "error" in result} == {}
     assert all(result["difference"] < MAX_DIFFERENCE / 2 for result in results), found

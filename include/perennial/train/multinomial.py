@@ -1,0 +1,93 @@
+"""Logistic regression of several classes on rows that are read bucket by bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import logsumexp
+
+from perennial.errors import PerennialError
+from perennial.train.layers import add_up, linear_network
+from perennial.train.matrix import Floats
+
+if TYPE_CHECKING:
+    from perennial.train.matrix_files import MatrixFiles, Part
+
+_MAX_PASSES = 1000
+_GRADIENT = 1e-6
+"""Largest part of the gradient of the mean loss at the solution: it moves a probability by less than 1e-4."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """
+    The mean loss and penalty of weights [inputs, classes], and its gradient: the objective of scikit-learn's LogisticRegression.
+
+    :param strength: the inverse strength of the penalty, scikit-learn's C; the intercepts, in the last row, are not penalised
+    :param early: use some rows only, without those of the window's last dates
+    """
+
+    rows: MatrixFiles
+    strength: float
+    early: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.columns + sum(self.rows.sizes) + 1, self.rows.window.target.outputs
+
+    def __call__(self, flat: Floats) -> tuple[float, Floats]:
+        weights = flat.reshape(self.shape)
+        penalty = np.full((len(weights), 1), 1 / self.strength)
+        penalty[-1] = 0
+        loss, count = float((penalty * weights**2).sum()) / 2, 0
+        gradient, network = penalty * weights, linear_network(weights)
+        for part in _some(self.rows, early=self.early):
+            margins = network.margins(part.rows)
+            logs = margins - logsumexp(margins, axis=1, keepdims=True)
+            own = np.arange(len(part.y)), part.y
+            loss -= float(logs[own].sum())
+            errors = np.exp(logs)
+            errors[own] -= 1
+            gradient += add_up(part.rows, errors)
+            count += len(part.y)
+        return loss / count, (gradient / count).ravel()
+
+
+def fit_multinomial(rows: MatrixFiles, strength: float, *, early: bool = False) -> tuple[Floats, int]:
+    """
+    Return the weights [inputs + 1, classes], the intercepts last, and the number of passes over the rows.
+
+    It minimises with L-BFGS of SciPy. Newton's method would need the square of all weights. Sums are added in the order of the
+    rows, so that they have the same bits in each run.
+    """
+    from scipy.optimize import minimize
+
+    objective = _Objective(rows, strength, early)
+    options = {"maxiter": _MAX_PASSES, "maxfun": _MAX_PASSES, "gtol": _GRADIENT, "ftol": 0.0}
+    found = minimize(objective, np.zeros(np.prod(objective.shape)), jac=True, method="L-BFGS-B", options=options)
+    largest = float(np.abs(found.jac).max())
+    # At a flat place rounding lets no step lower the loss further.
+    if largest > 100 * _GRADIENT:
+        raise PerennialError(
+            f"Logistic regression: no solution after {found.nfev} passes, gradient {largest:.2g}: {found.message}"
+        )
+    weights: Floats = found.x.reshape(objective.shape)
+    return weights, found.nfev
+
+
+def late_losses(rows: MatrixFiles, weights: Floats) -> Floats:
+    """Return the losses of some late rows."""
+    found, network = [], linear_network(weights)
+    for part in _some(rows, late=True):
+        margins = network.margins(part.rows)
+        found.append(logsumexp(margins, axis=1) - margins[np.arange(len(part.y)), part.y])
+    return np.concatenate(found)
+
+
+def _some(rows: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[Part]:
+    """Yield all rows, or those of a sample that are, or are not, of the window's last dates."""
+    for part in rows.read_some() if early or late else rows.read():
+        yield part.where(part.late) if late else part.where(~part.late) if early else part
