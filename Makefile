@@ -206,7 +206,7 @@ build = $(call timed,Image perennial-$(1),docker build --quiet $(if $(PERENNIAL_
 image-server image-trainer:
 	$(call build,$(@:image-%=%),)
 
-image-trainer-torch: ## Build the image of training pods of the family pytorch (about 6 GB)
+image-trainer-torch: ## Build the image of training pods of the family pytorch (6.8 GB)
 	$(call build,trainer-torch,--build-arg REQUIREMENTS=requirements-torch.lock,,trainer)
 
 # Its revision is the last commit of its own sources. Otherwise every commit would rebuild the Airflow image, which is based on it.
