@@ -120,5 +120,7 @@ def _outcome_of(record: Facts, answer: Facts) -> str:
         return f"{record['origin']}, six hours from {record['date']} {record['observed_at']}: {answer['class']} ({shares})"
     when = f"{record['date']} {record['sched_dep_time']}"
     flight = f"{record['carrier']} {record.get('flight', '')} {record['origin']}-{record['dest']}, {when}"
-    late = f"{answer['value']:.1f} minutes late" if "value" in answer else f"late with probability {answer['probability']:.3f}"
-    return f"{flight}: {late}"
+    if "value" not in answer:
+        return f"{flight}: late with probability {answer['probability']:.3f}"
+    bounds = f" ({answer['low']:.0f} to {answer['high']:.0f})" if "low" in answer else ""
+    return f"{flight}: {answer['value']:.1f} minutes late{bounds}"

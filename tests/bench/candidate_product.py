@@ -21,7 +21,7 @@ from candidate_splits import Places, Split
 from windows import store_window
 
 from perennial.config.candidates import FAMILIES, Blend, default_candidates
-from perennial.config.pipeline import BinaryLabel, Inputs, Label, NumberLabel
+from perennial.config.pipeline import BinaryLabel, ClassesLabel, Inputs, Label, NumberLabel
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.models.scoring import Numbers, Texts, score, to_arrays
 from perennial.train.blend import answerer, blend
@@ -33,18 +33,20 @@ from perennial.train.prepare import first_late
 from perennial.train.window import Window
 
 PRODUCT: dict[str, frozenset[Task]] = {
-    "logistic": frozenset({"binary"}),
+    "logistic": frozenset({"binary", "multiclass"}),
     "linear": frozenset({"regression"}),
-    "mlp": frozenset({"binary", "regression"}),
-    "lightgbm": frozenset({"binary", "regression"}),
-    "xgboost": frozenset({"binary", "regression"}),
-    "blend": frozenset({"binary", "regression"}),
+    "mlp": frozenset(get_args(Task)),
+    "lightgbm": frozenset(get_args(Task)),
+    "xgboost": frozenset(get_args(Task)),
+    "blend": frozenset(get_args(Task)),
 }
 """The families of the product, each with the tasks that it has. A new one is a line here."""
 
-DEFAULTS = {task: default_candidates(task, "mean") for task in ("binary", "regression")}
-DEFAULT_LIST: dict[Task, list[str]] = {task: [one.family for one in DEFAULTS.get(task, {}).values()] for task in get_args(Task)}
+DEFAULTS = {task: default_candidates(task, "mean") for task in get_args(Task)}
+DEFAULT_LIST: dict[Task, list[str]] = {task: [one.family for one in DEFAULTS[task].values()] for task in get_args(Task)}
 _DAYS = 28
+_PLAIN = BinaryLabel(column=LABEL)
+"""A label without an interval, which is no part of these models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,7 @@ class Product:
         dates = np.datetime64("2026-01-01") + order * _DAYS // len(rows)
         table = self._table.take(rows).append_column("date", pa.array(dates.astype("datetime64[D]")))
         counts = Counter(table["date"].to_pylist())
-        label: Label = NumberLabel(column=LABEL, predict="mean") if self._data.task == "regression" else BinaryLabel(column=LABEL)
-        return store_window(folder, table, self._inputs, label, first_late(counts))
+        return store_window(folder, table, self._inputs, make_label(self._data), first_late(counts))
 
 
 def train(family: str, window: Window, seed: int) -> tuple[bytes, Callable[[Numbers, Texts], Floats]]:
@@ -117,18 +118,28 @@ def make_inputs(data: CandidateSet) -> Inputs:
     return Inputs.model_validate({"request": {name: kind + "?" * bool(nulls[name]) for name, kind in kinds.items()}})
 
 
+def make_label(data: CandidateSet) -> Label:
+    """Return the label of a set."""
+    if data.task == "regression":
+        return NumberLabel(column=LABEL, predict="mean")
+    return (
+        BinaryLabel(column=LABEL) if data.task == "binary" else ClassesLabel(column=LABEL, classes=list(map(str, data.classes)))
+    )
+
+
 def make_table(data: CandidateSet) -> pa.Table:
     """Return the rows of a set as the features table holds them, each with a seeded place among the buckets."""
     columns = {name: pa.array(data.frame[name], pa.float64(), from_pandas=True) for name in data.numbers}
     columns |= {name: pa.array(data.frame[name], pa.string(), from_pandas=True) for name in data.categories}
     places = np.random.default_rng(0).integers(0, 2**SAMPLE_BITS, len(data.frame), dtype=np.int64)
-    return pa.table({**columns, LABEL: pa.array(data.frame[LABEL]), SAMPLE: pa.array(places, pa.int32())})
+    labels = data.frame[LABEL].astype(str) if data.task == "multiclass" else data.frame[LABEL]
+    return pa.table({**columns, LABEL: pa.array(labels), SAMPLE: pa.array(places, pa.int32())})
 
 
 def describe_code(family: str) -> dict[str, str]:
     """Return what decides a family's trainings: a digest of the product's code, and the versions of its libraries."""
     parts = [part for task in DEFAULT_LIST.values() for part in task] if family == "blend" else [family]
-    return {name: value for part in parts for name, value in {part: code_for(part), **versions_for(part)}.items()}
+    return {name: value for part in parts for name, value in {part: code_for(part, _PLAIN), **versions_for(part, _PLAIN)}.items()}
 
 
 @cache

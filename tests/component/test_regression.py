@@ -53,7 +53,7 @@ def lake(lab: Lab) -> Lake:
     training = lab.pipeline.training.model_copy(update={"candidates": chosen})
     changes = {
         "task": "regression",
-        "label": NumberLabel(column="wear", predict="mean"),
+        "label": NumberLabel(column="wear", predict="mean", interval=0.8),
         "training": training,
         "gate": lab.pipeline.gate.model_copy(update={"floors": Floors(rows=100, skill=0.5)}),
     }
@@ -65,6 +65,8 @@ def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: Pro
     assert first.decision == "PROMOTE", first.reasons
     assert [candidate["name"] for candidate in first.candidates] == ["linear", "boosted", "huber", "blend"]
     assert all(0.5 < candidate["skill"] < 1 and "roc_auc" not in candidate for candidate in first.candidates), first.candidates
+    assert all(0.7 < candidate["interval_coverage"] < 0.9 for candidate in first.candidates), first.candidates
+    assert len({candidate["interval_width"] for candidate in first.candidates}) == 1  # the quantiles are those of the date
     assert second.decision in ("PROMOTE", "HOLD"), second.reasons
     assert any("skill" in reason for reason in second.reasons)
     body = lake.objects.read_existing(read_chain(lake).entries[str(D3)].uri).json()
@@ -81,20 +83,28 @@ def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: Pro
         answer = client.post("/predict", json=[HOT, COLD]).json()
         hot, cold = (one["value"] for one in answer["predictions"])
         assert (hot, cold) == (pytest.approx(1174, abs=6), pytest.approx(1084, abs=6))
+        assert all(one["low"] <= one["value"] <= one["high"] < one["low"] + 60 for one in answer["predictions"])
         metadata = client.get(f"/v2/models/{lake.pipeline.name}").json()
         assert metadata["outputs"] == [
             {"name": "value", "datatype": "FP32", "shape": [-1]},
+            {"name": "low", "datatype": "FP32", "shape": [-1]},
+            {"name": "high", "datatype": "FP32", "shape": [-1]},
             {"name": "unseen", "datatype": "BYTES", "shape": [-1]},
         ]
         kinds = {"temperature": "FP64", "pressure": "FP64", "machine": "BYTES", "mode": "BYTES"}
         inputs = [{"name": name, "shape": [1], "datatype": kind, "data": [HOT[name]]} for name, kind in kinds.items()]
-        infer = client.post(f"/v2/models/{lake.pipeline.name}/infer", json={"inputs": inputs, "outputs": [{"name": "value"}]})
-        assert infer.json()["outputs"] == [{"name": "value", "datatype": "FP32", "shape": [1], "data": [hot]}]
+        infer = client.post(
+            f"/v2/models/{lake.pipeline.name}/infer", json={"inputs": inputs, "outputs": [{"name": "value"}, {"name": "high"}]}
+        )
+        assert infer.json()["outputs"] == [
+            {"name": "value", "datatype": "FP32", "shape": [1], "data": [hot]},
+            {"name": "high", "datatype": "FP32", "shape": [1], "data": [answer["predictions"][0]["high"]]},
+        ]
         refused = client.post(
             f"/v2/models/{lake.pipeline.name}/infer", json={"inputs": inputs, "outputs": [{"name": "probability"}]}
         )
         assert refused.status_code == 422
-        assert "expected one of value, unseen" in refused.text
+        assert "expected one of value, low, high, unseen" in refused.text
 
 
 def test_all_that_reads_results_knows_numbers(lake: Lake) -> None:
@@ -107,6 +117,9 @@ def test_all_that_reads_results_knows_numbers(lake: Lake) -> None:
     html = page(report)
     for text in ("Squared error (lower is better)", "Skill", "the mean, median or quantile of the window"):
         assert text in html
+    assert report.days[-1].held is not None
+    assert 0.6 < report.days[-1].held / report.days[-1].labelled < 0.95
+    assert "Intervals of the champions held" in html
     assert "ROC AUC" not in html
     record = track_records(lake, ["linear"])["linear"]
     assert record.metrics.keys() == {"squared_error", "skill"}
@@ -117,7 +130,7 @@ def test_all_that_reads_results_knows_numbers(lake: Lake) -> None:
     assert 1100 < champion["constant"] < 1140
     assert champion["skill"] > 0.5
     predicted = prediction_rows(lake, D3, "linear")
-    assert predicted.column_names == ["date", "reading_id", "y", "p"]
+    assert predicted.column_names == ["date", "reading_id", "y", "p", "low", "high"]
     assert np.corrcoef(predicted["y"].to_numpy(), predicted["p"].to_numpy())[0, 1] > 0.9
     assert decision_rows(lake).num_rows == 2
 

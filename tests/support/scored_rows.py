@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime
 import pyarrow as pa
-from serve_release_builder import RECORD, expected_probability, inputs_of, lookups_of, small_graph, with_classes
+from serve_release_builder import RECORD, expected_probability, inputs_of, lookups_of, small_graph, with_classes, with_interval
 
 from perennial.config.limits import MAX_BODY, MAX_RECORDS, MAX_TEXT
 from perennial.deploy.golden import model_table
@@ -21,6 +21,7 @@ GRAPH = small_graph(INPUTS, bias=-0.2, hidden=(8,))
 FILES = lookups_of(INPUTS)
 LOOKUPS = {name: read_lookup(name, document, INPUTS.lookups[name], INPUTS) for name, document in sorted(FILES.items())}
 CLASSES = ["on time", "late", "very late"]
+GRAPH_OF_INTERVALS = with_interval(GRAPH)
 GRAPH_OF_CLASSES = with_classes(GRAPH, CLASSES)
 ANSWER = expected_probability(GRAPH, INPUTS, FILES, RECORD)
 CARRIERS = ["UA", "AA", "DL", "ÉÅ", "never"]

@@ -151,6 +151,23 @@ def with_classes(graph: bytes, names: Sequence[str]) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def with_interval(graph: bytes) -> bytes:
+    """Return the graph of a number that also answers an interval: from a half to twice of it."""
+    model = onnx.load_from_string(graph)
+    constants = {"factors": np.array([[0.5, 2.0]], np.float32), "column": np.array([-1, 1], np.int64)}
+    tensors = (numpy_helper.from_array(np.asarray(value), f"interval.{name}") for name, value in constants.items())
+    model.graph.initializer.extend(tensors)
+    model.graph.node.extend(
+        [
+            helper.make_node("Reshape", ["probability", "interval.column"], ["interval.value"]),
+            helper.make_node("Mul", ["interval.value", "interval.factors"], ["interval"]),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info("interval", TensorProto.FLOAT, ["N", 2]))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
 def large_file(table: dict[str, Any]) -> bytes:
     """Return a lookup file in the form of a large one."""
     names, file = [*table["key"], *table["values"]], io.BytesIO()

@@ -30,7 +30,8 @@ def run_cases(folder: Path, rows: pa.Table, inputs: Inputs, cases: list[dict[str
     Return what became of each case: the refusal as `error`, or the `digest` of the model's graph, and the `difference`.
 
     :param folder: an empty folder
-    :param cases: the `source` of the file, the `learns` column or the number to predict, the `seed`, and settings
+    :param cases: the `source` of the file, the label that it `learns` (a column, or the number to predict), an
+        `interval`, the `seed`, and settings
     """
     pq.write_table(rows, folder / "rows.parquet")
     (folder / "cases.json").write_text(json.dumps({"inputs": inputs.model_dump(mode="json"), "cases": cases}))
@@ -43,9 +44,16 @@ def run_cases(folder: Path, rows: pa.Table, inputs: Inputs, cases: list[dict[str
     return found
 
 
-def _run(folder: Path, inputs: Inputs, source: str | None = None, learns: str = LABEL.column, **options: Any) -> dict[str, Any]:
+def _run(
+    folder: Path,
+    inputs: Inputs,
+    source: str | None = None,
+    learns: str = LABEL.column,
+    interval: float | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     labels: dict[str, Label] = {LABEL.column: LABEL, GRADES.column: GRADES}
-    label = labels.get(learns) or NumberLabel(column="minutes", predict=learns)
+    label = labels.get(learns) or NumberLabel(column="minutes", predict=learns, interval=interval)
     table = pq.read_table(folder / "rows.parquet")
     window = store_window(folder, table, inputs, label)
     try:

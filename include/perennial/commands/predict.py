@@ -60,7 +60,8 @@ def predict(
             shares = ", ".join(f"{name} {share:.4f}" for name, share in prediction["probabilities"].items())
             print_line(f"{outcome} = {prediction['class']} ({shares}){unseen}")
         elif "value" in prediction:
-            print_line(f"{outcome} = {prediction['value']:.8g}{unseen}")
+            bounds = f" ({prediction['low']:.8g} to {prediction['high']:.8g})" if "low" in prediction else ""
+            print_line(f"{outcome} = {prediction['value']:.8g}{bounds}{unseen}")
         else:
             print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")

@@ -77,6 +77,9 @@ class NumberLabel(_Label):
     range: Range | None = None
     """The least and the greatest value of a label. Predictions keep to it."""
 
+    interval: Annotated[float, Field(ge=0.5, le=0.98)] | None = None
+    """The share of labels that the answered intervals should hold. None: answers have no interval."""
+
     @property
     def quantile(self) -> float | None:
         """Return the quantile to predict, 0.5 for the median; None for the mean."""
@@ -87,8 +90,9 @@ class NumberLabel(_Label):
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that decide a model, which are part of its fingerprint."""
-        found: dict[str, Any] = {"column": self.column, "predict": self.predict}
-        return found if self.range is None else {**found, "range": self.range}
+        optional = {"range": self.range, "interval": self.interval}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"column": self.column, "predict": self.predict, **given}
 
     @property
     def outcome(self) -> str:

@@ -108,7 +108,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
     scored = Graph(graph)
-    answers = scored.run(*to_arrays(model_table(records, plan.inputs, lookups), plan.inputs)).astype(np.float64).tolist()
+    answers = scored.answer(*to_arrays(model_table(records, plan.inputs, lookups), plan.inputs)).astype(np.float64).tolist()
     golden = GoldenAnswers(records, answers, scored.output, plan.manifest.get("spread", 1.0)).to_json()
     files = dict(store_lookup(lake, name, lookup) for name, lookup in lookups.items())
     for name, body in {"model.onnx": graph, "golden.json": canonical_json(golden)}.items():

@@ -172,7 +172,7 @@ def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
     expected = golden.expected
     try:
-        answers = [_prediction(item[expected.output]) for item in answer.json()["predictions"]]
+        answers = [_prediction(item, expected) for item in answer.json()["predictions"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"{asked}: not the answer of a model server ({type(error).__name__}: {error}): {answer.text[:200]}"]
     if len(answers) != len(indices):
@@ -185,9 +185,13 @@ def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int
     ]
 
 
-def _prediction(answer: Any) -> Answer:
-    """Return an answer in numbers: of several classes their probabilities, in the order of the classes."""
-    return [float(share) for share in answer.values()] if isinstance(answer, dict) else float(answer)
+def _prediction(item: Any, expected: GoldenAnswers) -> Answer:
+    """Return a prediction: the probabilities of classes in their order, or a number with the bounds of its interval."""
+    answer = item[expected.output]
+    if isinstance(answer, dict):
+        return [float(share) for share in answer.values()]
+    has_interval = not isinstance(expected.answers[0], float)
+    return [float(item[name]) for name in (expected.output, "low", "high")] if has_interval else float(answer)
 
 
 def _show(answer: Answer) -> str:

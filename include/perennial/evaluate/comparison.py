@@ -178,10 +178,11 @@ def _compare(
 def _auc_differences(
     task: LearningTask, y: Labels, ours: Floats, theirs: Floats, selection: Selection, rows: Floats
 ) -> Iterator[Statistic]:
-    """Yield the difference of ROC AUC for each class with enough rows, and rows of others."""
+    """Yield the difference of ROC AUC for each class with enough rows, on enough dates, and rows of others."""
     for (positive, our_p), (_, their_p) in zip(task.rankings(y, ours), task.rankings(y, theirs), strict=True):
         positives = np.array([np.count_nonzero(some) for some in selection.by_date(positive)], dtype=np.float64)
-        if task.least_of_class <= positives.sum() < rows.sum():
+        enough = positives.sum() >= task.least_of_class and np.count_nonzero(positives) >= task.dates_of_class
+        if enough and positives.sum() < rows.sum():
             wins = ordered_pairs(sorted_by_class(positive, our_p, selection))
             wins -= ordered_pairs(sorted_by_class(positive, their_p, selection))
             yield auc_difference(wins, positives, rows - positives)

@@ -72,9 +72,17 @@ def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.obj
     return np.array([null if word is None else word for word in words], dtype=object)[positions]
 
 
-def score(model: bytes, table: pa.Table, inputs: Inputs) -> Floats:
-    """Return the prediction for each row, [rows] or [rows, classes], computed by the same graph that serves."""
-    graph = Graph(model)
+INTERVAL = "interval"
+"""The second output of a graph whose numbers have intervals: their bounds, [rows, 2]."""
+
+
+def score(model: bytes, table: pa.Table, inputs: Inputs, output: str | None = None) -> Floats:
+    """
+    Return the prediction for each row, [rows] or [rows, classes], computed by the same graph that serves.
+
+    :param output: another output of the graph
+    """
+    graph = Graph(model, output)
     # A table without rows is one slice without rows: its columns are checked too.
     slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
     return np.concatenate([graph.run(*to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
@@ -114,7 +122,9 @@ class Graph:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self.output = output or self._session.get_outputs()[0].name
+        outputs = [item.name for item in self._session.get_outputs()]
+        self.output = output or outputs[0]
+        self.has_interval = INTERVAL in outputs
 
     def run(self, numbers: Numbers, texts: Texts) -> Numbers:
         """Return the output for some rows."""
@@ -128,6 +138,14 @@ class Graph:
             part = slice(begin, begin + SLICE_ROWS)
             result[part] = self._run(numbers[part], texts[part])
         return result
+
+    def answer(self, numbers: Numbers, texts: Texts) -> Numbers:
+        """Return the answers of a model server: the output, and beside it the bounds of the interval if the graph has one."""
+        found = self.run(numbers, texts)
+        if not self.has_interval:
+            return found
+        bounds = self._session.run([INTERVAL], {"numbers": numbers, "texts": texts})[0]
+        return np.hstack([found[:, None], np.asarray(bounds, dtype=np.float32)])
 
     def _run(self, numbers: Numbers, texts: Texts) -> Numbers:
         found = self._session.run([self.output], {"numbers": numbers, "texts": texts})

@@ -43,12 +43,16 @@ class Models:
         """Return whether a model answers the question of the pipeline's present label."""
         return read_label(manifest["label"]).settings == self._lake.pipeline.label.settings
 
-    def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
-        """Return the predictions of a day's rows, or None if the model saw the day or lacks an input."""
+    def predict(self, manifest: ModelManifest, day: date, rows: pa.Table, output: str | None = None) -> Floats | None:
+        """
+        Return the predictions of a day's rows, or None if the model saw the day or lacks an input.
+
+        :param output: another output of the graph than its first one
+        """
         inputs = Inputs.model_validate(manifest["inputs"])
         if day.isoformat() in manifest["window"] or unfit(manifest, inputs, self._lake.pipeline):
             return None
         version = manifest["version"]
         if version not in self._graphs:
             self._graphs[version] = read_file(self._lake, manifest, "model.onnx")
-        return score(self._graphs[version], rows, inputs)
+        return score(self._graphs[version], rows, inputs, output)

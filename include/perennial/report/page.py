@@ -92,6 +92,7 @@ def page(report: WalkForward) -> str:
     if unlabelled := [day.date for day in report.days if not day.labelled]:
         summary += f" Dates without known labels: {len(unlabelled)} ({_list_dates(unlabelled)})."
     summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
+    summary += _describe_intervals(report)
     if report.barred:
         summary += f" Barred: {'; '.join(report.barred[:MAX_LISTED])}{' and others' if len(report.barred) > MAX_LISTED else ''}."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].loss)
@@ -112,6 +113,19 @@ def page(report: WalkForward) -> str:
         rows=rows,
         figure=figure,
         **_words(report.task),
+    )
+
+
+def _describe_intervals(report: WalkForward) -> str:
+    """Return a sentence about the intervals that the champions answered; empty if they answered none."""
+    shares = [(day.held / day.labelled, day.held, day.labelled) for day in report.days if day.held is not None and day.labelled]
+    if not shares:
+        return ""
+    held, rows = sum(day[1] for day in shares), sum(day[2] for day in shares)
+    least, most = min(shares)[0], max(shares)[0]
+    return (
+        f" Intervals of the champions held {held / rows:.1%} of the labels of {len(shares)} dates, "
+        f"from {least:.1%} to {most:.1%} by date."
     )
 
 

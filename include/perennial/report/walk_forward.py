@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from perennial.config.label import NumberLabel, read_label
 from perennial.display.forced import describe_force
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, incumbent
@@ -22,7 +23,8 @@ from perennial.evaluate.decision import StoredDecision
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.models.constant import constant_forecast
-from perennial.models.metrics import Floats
+from perennial.models.metrics import Floats, Labels
+from perennial.models.scoring import INTERVAL
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
 from perennial.report.models import Models
@@ -42,6 +44,7 @@ class Day:
     One decided date.
 
     :param champion: the champion after the date; `note` is the reason if its decision named another version
+    :param held: labels within the intervals of the champion of the dates before; None: it answers none
     :param scores: by series: champion, frozen at the start, constant forecast, and each candidate; empty without labels
     :param labelled: the number of rows whose label is known
     :param quarantined: rows that broke the contract, by source; `rows` holds the clean ones
@@ -58,6 +61,7 @@ class Day:
     rows: Mapping[str, int]
     quarantined: Mapping[str, int]
     labelled: int
+    held: int | None
     scores: Mapping[str, Score]
     drift: Drift | None
     costs: Mapping[str, Cost]
@@ -103,7 +107,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     for day, parts in rows_by_day(lake, decided):
         body: StoredDecision = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {item["name"]: models.manifest_of(item["name"], day, item["version"]) for item in body["candidates"]}
-        series, labelled = dict[str, Tally](), 0
+        series, labelled, held = dict[str, Tally](), 0, list[int]()
         for part in parts:
             drift.add(part.rows)
             y = task.read_labels(part.known)
@@ -111,11 +115,13 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
             if len(y):
                 for name, p in _predict(task, models, chain, day, part.known, frozen, candidates).items():
                     series.setdefault(name, Tally(task)).add(y, p)
+                held += _count_held(models, incumbent(chain, day), day, part.known, y)
         if series.keys() == names:
             pool.add(series)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
         scores = {name: tally.score for name, tally in series.items()}
-        days.append(_build_day(lake, champion_of(chain, day), body, labelled, scores, drift.finish_day(), costs))
+        counts = labelled, sum(held) if held else None
+        days.append(_build_day(lake, champion_of(chain, day), body, counts, scores, drift.finish_day(), costs))
     undecided = tuple(sorted(set(lake.pipeline.calendar.dates(decided[0], decided[-1])) - set(decided)))
     bars = [item for item in barred_versions(chain, decided[-1]).values() if item.date >= decided[0].isoformat()]
     barred = tuple(describe_bar(item) for item in bars)
@@ -141,11 +147,23 @@ def _predict(
     return {name: p for name, p in predicted.items() if p is not None}
 
 
+def _count_held(models: Models, champion: Model | None, day: date, rows: pa.Table, y: Labels) -> list[int]:
+    """Return the number of labels within the champion's intervals, [] if it answers none."""
+    if champion is None:
+        return []
+    manifest = models.manifest(champion.manifest)
+    label = read_label(manifest["label"])
+    if not isinstance(label, NumberLabel) or label.interval is None:
+        return []
+    bounds = models.predict(manifest, day, rows, INTERVAL)
+    return [] if bounds is None else [int(((bounds[:, 0] <= y) & (y <= bounds[:, 1])).sum())]
+
+
 def _build_day(
     lake: Lake,
     champion: Champion,
     body: StoredDecision,
-    labelled: int,
+    counts: tuple[int, int | None],
     scores: Mapping[str, Score],
     drift: Drift | None,
     costs: Mapping[str, Cost],
@@ -160,7 +178,8 @@ def _build_day(
         stale=champion.stale,
         rows={name: partition.rows for name, partition in clean.items() if partition},
         quarantined={name: partition.quarantined for name, partition in clean.items() if partition},
-        labelled=labelled,
+        labelled=counts[0],
+        held=counts[1],
         scores=scores,
         drift=drift,
         costs=costs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perennial.spark.lean import allow_libraries
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("perennial.spark")
 MAX_PROBLEMS = 5
 _PREDICTED = {
-    False: [T.StructField("p", T.FloatType())],
-    True: [T.StructField("p", T.ArrayType(T.FloatType())), T.StructField("class", T.StringType())],
+    "number": [T.StructField("p", T.FloatType())],
+    "interval": [T.StructField(name, T.FloatType()) for name in ("p", "low", "high")],
+    "classes": [T.StructField("p", T.ArrayType(T.FloatType())), T.StructField("class", T.StringType())],
 }
-"""The columns of a prediction, by whether it is of several classes."""
+"""The columns of a prediction: of one number, of a number with its interval, or of several classes."""
 
 SPLIT_BYTES = 16 * 2**20
 """The part of a table's files that is one task: some 200,000 rows, so that a day of a million rows uses several cores."""
@@ -53,9 +54,11 @@ def score(spark: SparkSession, job: ScoreJob) -> None:
 
     name = table_name(job.owner, job.table)
     load_table(spark, name)  # it refuses metadata that leads out of the lake
-    score_batches = make_scorer(open_scorer(spark, job))
+    scorer = open_scorer(spark, job)
+    predicted = _PREDICTED["classes" if scorer.classes else "interval" if scorer.has_interval else "number"]
+    score_batches = make_scorer(scorer)
     for day, wanted in sorted(job.days.items()):
-        _score_day(spark, job, day, wanted, score_batches)
+        _score_day(spark, job, day, wanted, score_batches, predicted)
 
 
 def send_functions() -> None:
@@ -68,7 +71,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
     import onnxruntime
 
     from perennial.score.worker import Columns, Scorer
-    from perennial.serve.model import known_categories, read_metadata
+    from perennial.serve.model import INTERVAL, known_categories, read_metadata
 
     release = job.release
     inputs = Inputs.model_validate(release.inputs)
@@ -93,6 +96,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
         golden=_golden_rows(release, inputs),
         answers=release.answers,
         classes=read_metadata(session, "classes", []),
+        has_interval=any(item.name == INTERVAL for item in session.get_outputs()),
         spread=release.spread,
         onnxruntime=release.onnxruntime,
         row_key=job.row_key,
@@ -108,9 +112,19 @@ def _golden_rows(release: PinnedRelease, inputs: Inputs) -> pa.Table:
     return pa.table({**columns, **dates})
 
 
-def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore, score_batches: Callable[[Any], Any]) -> None:
-    """Score a date and replace its partition in one commit. Nothing is committed unless each row has exactly one score."""
-    has_classes = isinstance(job.release.answers[0], list)
+def _score_day(
+    spark: SparkSession,
+    job: ScoreJob,
+    day: str,
+    wanted: DayToScore,
+    score_batches: Callable[[Any], Any],
+    predicted: Sequence[T.StructField],
+) -> None:
+    """
+    Score a date and replace its partition in one commit. Nothing is committed unless each row has exactly one score.
+
+    :param predicted: the columns of a prediction
+    """
     watch, release, what = Stopwatch(), job.release, f"{job.name} of {day}, scored by release {job.release.id}"
     rows = _request_rows(spark, job, day, what)
     key = [name for name in job.row_key if name != "date"]
@@ -118,7 +132,7 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
     schema = T.StructType(
         [
             *(T.StructField(field.name, field.dataType) for field in returned),
-            *_PREDICTED[has_classes],
+            *predicted,
             T.StructField("unseen", T.StringType()),
             T.StructField("__problem", T.StringType()),
         ]
@@ -129,7 +143,7 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
         f"DATE '{day}' AS date",
         f"{text_literal(release.id)} AS release",
         *map(quoted, key),
-        *(field.name for field in _PREDICTED[has_classes]),
+        *(field.name for field in predicted),
         "unseen",
     )
     content = partition_contents(scores, "date", ["date", *key], is_big=wanted.rows > ROWS_A_TASK).get(

@@ -29,7 +29,7 @@ from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 
 FEATURES = "features"
-OWN_COLUMNS = ("release", "p", "class", "unseen")
+OWN_COLUMNS = ("release", "p", "low", "high", "class", "unseen")
 """The columns that a table of scores has beside the date and the row key."""
 
 MAX_INTERPRETED_ROWS = 100_000

@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
-from perennial.models.scoring import encode_texts, score, to_column
+from perennial.models.scoring import INTERVAL, encode_texts, score, to_column
 from perennial.serve.lookup_file import map_file, open_tables
 from perennial.serve.lookups import Key, Lookup
 
 if TYPE_CHECKING:
     from perennial.config.inputs import Inputs
 
+BOUNDS = ("low", "high")
 PREDICTION, CLASS, UNSEEN, PROBLEM = "p", "class", "unseen", "__problem"
 ROWS = 100_000
 """Rows for which the graph is opened once. A table of so many takes tens of megabytes."""
@@ -62,6 +63,7 @@ class Scorer:
     :param spread: the standard deviation of the labels of a regression; 1 for a probability
     :param row_key: the columns that are returned with each score
     :param classes: the names of several classes, in the order of their probabilities; () if there are none
+    :param has_interval: whether the graph answers a number with the bounds of its interval
     """
 
     graph: bytes
@@ -76,6 +78,7 @@ class Scorer:
     onnxruntime: str
     row_key: Sequence[str]
     classes: Sequence[str] = ()
+    has_interval: bool = False
 
 
 def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
@@ -108,6 +111,8 @@ def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
 def _predictions(scorer: Scorer, p: ArrayLike) -> dict[str, pa.Array]:
     """Return the columns of some predictions: of several classes all probabilities, and the likeliest class."""
     values = np.asarray(p, dtype=np.float32)
+    if scorer.has_interval:
+        return {name: pa.array(column) for name, column in zip((PREDICTION, *BOUNDS), values.T, strict=True)}
     columns = {PREDICTION: to_column(values)}
     if scorer.classes:
         columns[CLASS] = pa.array(np.asarray(scorer.classes, dtype=object)[values.argmax(axis=1)], pa.string())
@@ -168,7 +173,10 @@ def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Arra
         words, codes = texts[name]
         never.append((codes, [(name,) if word and word not in known else () for word in words]))
     # Of the inputs, scoring reads only these columns. The class itself, which validates YAML, is not sent to workers.
-    p = score(scorer.graph, rows, cast("Inputs", scorer.columns)).astype(np.float32)
+    inputs = cast("Inputs", scorer.columns)
+    p = score(scorer.graph, rows, inputs).astype(np.float32)
+    if scorer.has_interval:
+        p = np.hstack([p[:, None], score(scorer.graph, rows, inputs, INTERVAL).astype(np.float32)])
     return p, _join_unseen(never, rows.num_rows)
 
 

@@ -145,9 +145,7 @@ class App:
     def _compute_large(self, route: Route, release: Release, body: bytes) -> Answer:
         """Answer on a worker thread, within the memory for answers."""
         maximum = self._limits.answer_bytes
-        of_answer = release.model.answer_bytes * min(
-            body.count(b"," if route.kind == "infer" else b"{") + 1, self._limits.records
-        )
+        of_answer = release.model.answer_bytes * self._count_most(route, body)
         is_small = len(body) * MAX_GROWTH + of_answer <= maximum // 4
         memory = 0 if is_small else needed_memory(body) + of_answer
         if memory > maximum:
@@ -155,6 +153,10 @@ class App:
             raise Refusal(413, f"The request {found}. Send the records in parts")
         with self._in_turn if memory > maximum // 4 else nullcontext():
             return self._compute(route, release, body)
+
+    def _count_most(self, route: Route, body: bytes) -> int:
+        """Return an upper bound of the number of records in a body."""
+        return min(body.count(b"," if route.kind == "infer" else b"{") + 1, self._limits.records)
 
     def _compute(self, route: Route, release: Release, body: bytes) -> Answer:
         request = read_json(body)
@@ -174,6 +176,9 @@ class App:
 
 def _shower(model: Model) -> Callable[[Any], str]:
     """Return the function that writes a prediction as members of a JSON object."""
+    if model.numbers:
+        members = ",".join(f'"{name}":{{!r}}' for name in model.numbers)
+        return lambda prediction: members.format(*prediction)
     if not model.classes:
         return f'"{model.output}":{{!r}}'.format
     names = [json.dumps(name) for name in model.classes]

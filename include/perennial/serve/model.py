@@ -22,8 +22,15 @@ _NONE: tuple[str, ...] = ()
 OUTPUTS = ("probability", "probabilities", "value")
 """The names of the outputs of graphs: a probability, those of several classes, or a number in the unit of the label."""
 
-_SHARE_BYTES = 80
-"""Upper bound of the memory of one probability of several: as a number in a list, and as text."""
+INTERVAL, _BOUNDS = "interval", ("low", "high")
+"""The output of a graph with the bounds of intervals, and the names of these bounds in answers."""
+
+_NUMBER_BYTES, _DIGITS, _COPIES = 40, 26, 3
+"""
+Upper bounds of one probability of several: the bytes of a number in a list, and the characters of its text beside its name.
+
+The text of an answer is there three times at once: of a record, of all of them, and as bytes.
+"""
 
 _ROWS = 2_000
 """Rows that the graph computes at once: its memory grows with them, and its speed no longer does."""
@@ -34,7 +41,7 @@ class Answers:
     """
     One prediction a record, and the fields of each record whose values the model has never seen.
 
-    :param predictions: numbers, or of several classes the probabilities of all
+    :param predictions: numbers; or lists of the probabilities of all classes, or of a number and the bounds of its interval
     """
 
     predictions: list[Any]
@@ -54,8 +61,11 @@ class Model:
         self._session = _open(graph, options)
         self.inputs = inputs
         self._takes, self.output = _check_signature(self._session, inputs)
+        self.numbers = (self.output, *_BOUNDS) if any(item.name == INTERVAL for item in self._session.get_outputs()) else ()
+        """The names of a number and of the bounds of its interval; empty without an interval."""
+
         self.classes: list[str] = read_metadata(self._session, "classes", [])
-        self.answer_bytes = sum(_SHARE_BYTES + len(json.dumps(name)) for name in self.classes)
+        self.answer_bytes = sum(_NUMBER_BYTES + _COPIES * (len(json.dumps(name)) + _DIGITS) for name in self.classes)
         """Upper bound of the memory that the probabilities of one record take, beyond that of one number."""
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
@@ -83,7 +93,9 @@ class Model:
         if "texts" in self._takes:
             feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
         predictions: NDArray[np.float32] = self._session.run([self.output], feed)[0]
-        return predictions if self.classes else predictions.ravel()
+        if not self.numbers:
+            return predictions if self.classes else predictions.ravel()
+        return np.hstack([predictions.reshape(-1, 1), self._session.run([INTERVAL], feed)[0]])
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
         """Append the values of the lookups to a row, and return the fields that were never seen."""

@@ -99,12 +99,14 @@ def read_infer(request: JsonValue, model: Model, limits: Limits) -> InferRequest
 def infer_answer(request: InferRequest, pipeline: str, release: Release, answers: Answers) -> dict[str, JsonValue]:
     """Return the answer to an infer request: the requested outputs, or all."""
     model, predictions, rows = release.model, answers.predictions, len(answers.predictions)
-    data: dict[str, JsonValue] = {
-        model.output: [share for row in predictions for share in row] if model.classes else predictions,
-        _UNSEEN: [",".join(fields) for fields in answers.unseen],
-    }
-    if model.classes and _CLASS in request.outputs:
-        data[_CLASS] = [model.likeliest(row) for row in predictions]
+    data: dict[str, JsonValue] = {_UNSEEN: [",".join(fields) for fields in answers.unseen]}
+    if model.classes:
+        data[model.output] = [share for row in predictions for share in row]
+        data[_CLASS] = [model.likeliest(row) for row in predictions] if _CLASS in request.outputs else []
+    elif model.numbers:
+        data |= {name: [row[place] for row in predictions] for place, name in enumerate(model.numbers)}
+    else:
+        data[model.output] = predictions
     answer: dict[str, JsonValue] = {
         "model_name": pipeline,
         "model_version": release.id,
@@ -155,7 +157,8 @@ def _fits(value: JsonValue, datatype: str) -> bool:
 
 def _outputs(model: Model) -> dict[str, str]:
     """Return the outputs of a model with their types."""
-    return {model.output: "FP32", **({_CLASS: "BYTES"} if model.classes else {}), _UNSEEN: "BYTES"}
+    others = {_CLASS: "BYTES"} if model.classes else dict.fromkeys(model.numbers, "FP32")
+    return {model.output: "FP32", **others, _UNSEEN: "BYTES"}
 
 
 def _describe_output(model: Model, name: str, rows: int) -> dict[str, JsonValue]:

@@ -28,6 +28,7 @@ class BinaryTask:
     label: BinaryLabel
     shape: ClassVar[tuple[int, ...]] = ()
     least_of_class: ClassVar[int] = 1
+    dates_of_class: ClassVar[int] = 1
     output: ClassVar[str] = "probability"
     loss_name: ClassVar[str] = "log_loss"
     shown: ClassVar[tuple[str, str]] = ("log_loss", "roc_auc")

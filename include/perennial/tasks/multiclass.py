@@ -27,6 +27,9 @@ _MARGIN = 0.03
 _MIN_OF_CLASS = 20
 """Rows of a class in a holdout below which its ROC AUC says little."""
 
+_MIN_DATES = 4
+"""Dates with rows of a class. With two of fourteen, a tenth of the bootstrap's draws have none, so the interval has no bounds."""
+
 _SUM_TOLERANCE = 1e-4
 """Largest distance of the sum of a row's probabilities from 1: they are 32-bit floats."""
 
@@ -50,6 +53,7 @@ class MulticlassTask:
     invalid: ClassVar[str] = "a label that is no class, or probabilities outside 0..1 or with another sum than 1"
     difference: ClassVar[str] = "skill"
     least_of_class: ClassVar[int] = _MIN_OF_CLASS
+    dates_of_class: ClassVar[int] = _MIN_DATES
 
     @property
     def shape(self) -> tuple[int, ...]:

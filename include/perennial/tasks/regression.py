@@ -47,6 +47,7 @@ class RegressionTask:
     label: NumberLabel
     shape: ClassVar[tuple[int, ...]] = ()
     least_of_class: ClassVar[int] = 1
+    dates_of_class: ClassVar[int] = 1
     output: ClassVar[str] = "value"
     is_classes: ClassVar[bool] = False
     constant_name: ClassVar[str] = "constant forecast"

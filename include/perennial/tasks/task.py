@@ -60,6 +60,10 @@ class LearningTask(Protocol):
         """Return the least number of rows of a class for its ROC AUC to count."""
 
     @property
+    def dates_of_class(self) -> int:
+        """Return the least number of dates that have a class, for the difference of two ROC AUCs to count it."""
+
+    @property
     def difference(self) -> str:
         """Return the name of the difference of two models' losses, in units."""
 

@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from perennial.config.label import Constant
+from perennial.config.label import Constant, NumberLabel
 from perennial.display.metrics import format_constant, format_metric, label_of
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
@@ -28,15 +28,20 @@ from perennial.tasks.task import LearningTask, task_of
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
 from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
+from perennial.train.calibration import QUANTILES, set_shift
 from perennial.train.candidates import code_for, installed_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.compare import check_size, compare, rows_to_compare
-from perennial.train.holdout import StoredHoldout, predict
+from perennial.train.graph import with_output
+from perennial.train.holdout import StoredHoldout, calibrate_interval, predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
 from perennial.train.prepare import read_examples, read_holdout, why_untrainable
 from perennial.train.scratch import Scratch, delete_open, open_scratch
 from perennial.train.window import Window
+
+if TYPE_CHECKING:
+    from perennial.train.interval import Quantiles
 
 log = logging.getLogger("perennial.train")
 
@@ -96,7 +101,7 @@ class _Work:
         if model.weights is not None:
             files["weights.safetensors"] = model.weights
         facts = {**facts, "columns": model.columns, "warnings": model.warnings}
-        version = self._finish(files, facts, examples.holdout, window, model.answerer())
+        version = self._finish(files, facts, examples.holdout, window, model.answerer(), model.quantiles)
         checkpoints.clear()
         return version
 
@@ -129,19 +134,33 @@ class _Work:
         holdout: StoredHoldout,
         window: Window | None,
         answer: Callable[[Numbers, Texts], Floats],
+        quantiles: Quantiles | None = None,
     ) -> str:
         """
         Predict the holdout, compare the graph with the library, publish the model and return its version.
 
         :param answer: the library
+        :param quantiles: those of an interval; a blend has those of its parts, which are compared with theirs
         """
         job, graph = self.job, files["model.onnx"]
         check_size(graph, job.candidate)
-        predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch)
+        level = job.label.interval if isinstance(job.label, NumberLabel) else None
+        calibrated = calibrate_interval(graph, holdout, job.inputs, level) if level is not None else None
+        if calibrated is not None:
+            files["model.onnx"] = graph = set_shift(graph, calibrated.shift)
+        bounds = calibrated.bounds if calibrated is not None else None
+        predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch, bounds)
         rows = rows_to_compare(job.inputs, window, holdout, job.row_key, predicted.p)
         task, constant = task_of(job.label), facts["constant"]
         difference = compare(graph, answer, job.candidate, rows, facts["spread"])
+        if quantiles is not None:
+            rows = rows_to_compare(job.inputs, window, holdout, job.row_key)
+            asked = with_output(graph, QUANTILES)
+            of_quantiles = compare(asked, quantiles.answer, job.candidate, rows, facts["spread"], QUANTILES)
+            difference = max(difference, of_quantiles)
         metrics = task.metrics(predicted.y, predicted.p, constant)
+        if calibrated is not None:
+            metrics |= calibrated.metrics(predicted.y)
         warnings = [*facts["warnings"], *warn_of_constant(task, metrics[task.loss_name], predicted.y, constant)]
         files = {**files, "predictions.parquet": predicted.path.read_bytes()}
         manifest = build_manifest(job, files, {**facts, "warnings": warnings}, metrics)
@@ -219,13 +238,13 @@ def _exit(code: int) -> NoReturn:
 
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
-    installed = installed_for(job.settings.family)
+    installed = installed_for(job.settings.family, job.label)
     differing = [
         f"{name}: {installed.get(name, 'no version')} is installed, the job needs {version}"
         for name, version in job.versions.items()
         if installed.get(name) != version
     ]
-    if code_for(job.settings.family) != job.code:
+    if code_for(job.settings.family, job.label) != job.code:
         differing.append("the code of the trainer differs")
     if differing:
         raise RefusedError(

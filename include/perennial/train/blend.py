@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, load_from_string
+from onnx import ModelProto, load_from_string
 
-from perennial.config.label import ClassesLabel, Label
+from perennial.config.label import ClassesLabel, Label, NumberLabel
 from perennial.errors import PerennialError
 from perennial.models.metrics import Floats
 from perennial.models.scoring import Graph, Numbers, Texts
 from perennial.store.json_value import JsonValue
-from perennial.train.graph import GraphBuilder
+from perennial.train.calibration import QUANTILES
+from perennial.train.graph import GraphBuilder, with_output
 from perennial.train.model import MARGIN, finish, predict
 
 
@@ -30,25 +31,21 @@ def blend(models: Sequence[bytes], numbers: list[str], texts: list[str], label: 
         raise PerennialError("The models of a blend know different categories: they were not trained on one window")
     graph = GraphBuilder(numbers, texts)
     margins = [graph.include(model.graph, MARGIN) for model in loaded]
-    return finish(graph, graph.op("Mean", *margins), label, known[0])
+    has_interval = isinstance(label, NumberLabel) and label.interval is not None
+    # The quantiles of all parts are the same.
+    quantiles = graph.include(loaded[0].graph, QUANTILES) if has_interval else None
+    return finish(graph, graph.op("Mean", *margins), label, known[0], quantiles)
 
 
 def answerer(models: Sequence[bytes], label: Label) -> Callable[[Numbers, Texts], Floats]:
     """Return the function that answers by the models one by one."""
-    graphs = [Graph(_with_margin(model), MARGIN) for model in models]
+    graphs = [Graph(with_output(model, MARGIN), MARGIN) for model in models]
 
     def answer(numbers: Numbers, texts: Texts) -> Floats:
         margins: Floats = np.mean([graph.run(numbers, texts).astype(np.float64) for graph in graphs], axis=0)
         return predict(label, margins if isinstance(label, ClassesLabel) else margins[:, 0])
 
     return answer
-
-
-def _with_margin(model: bytes) -> bytes:
-    """Return a model that also answers with its margin."""
-    loaded = load_from_string(model)
-    loaded.graph.output.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ["rows", None]))
-    return bytes(loaded.SerializeToString(deterministic=True))
 
 
 def _categories(model: ModelProto) -> dict[str, JsonValue]:

@@ -7,9 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 
+from perennial.config.label import Label, NumberLabel
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions
 from perennial.store.objects import canonical_json, sha256
+
+INTERVALS = "perennial.train.interval"
+"""The module that fits the quantiles of intervals."""
 
 _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "scikit-learn")
 
@@ -69,24 +73,34 @@ def module_of(family: str) -> str:
     return _FAMILIES[family].module
 
 
-def code_for(family: str) -> str:
-    """Return a digest of the code that decides a family's training."""
-    return code_digest("train", module_of(family))
+def code_for(family: str, label: Label) -> str:
+    """Return a digest of the code that decides a family's training on a label."""
+    return code_digest("train", module_of(family), *([INTERVALS] if _has_interval(family, label) else []))
 
 
-def versions_for(family: str) -> dict[str, str]:
-    """Return the versions of the libraries that decide the bytes of a family's model, for the plan of a training."""
-    return {**library_versions(*_SHARED_LIBRARIES, *_FAMILIES[family].libraries), **_FAMILIES[family].apart}
+def versions_for(family: str, label: Label) -> dict[str, str]:
+    """Return the versions of the libraries that decide the bytes of a family's model of a label, for the plan of a training."""
+    return {**library_versions(*_libraries_of(family, label)), **_FAMILIES[family].apart}
 
 
-def installed_for(family: str) -> dict[str, str]:
+def installed_for(family: str, label: Label) -> dict[str, str]:
     """Return the versions that this process has of the same libraries; one that it lacks is left out."""
-    names = (*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *_FAMILIES[family].apart)
     found: dict[str, str] = {}
-    for name in names:
+    for name in (*_libraries_of(family, label), *_FAMILIES[family].apart):
         with suppress(PackageNotFoundError):
             found |= library_versions(name)
     return found
+
+
+def _libraries_of(family: str, label: Label) -> list[str]:
+    """Return the names of the libraries that decide the bytes of a family's model, but for those of an environment of its own."""
+    others = _FAMILIES["xgboost"].libraries if _has_interval(family, label) else ()
+    return list(dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others)))
+
+
+def _has_interval(family: str, label: Label) -> bool:
+    """Return whether a training fits the quantiles of an interval. A blend takes those of its parts."""
+    return isinstance(label, NumberLabel) and label.interval is not None and family != "blend"
 
 
 def memory_of(family: str, rows: int) -> int:

@@ -76,6 +76,7 @@ def compare(
     candidate: str,
     rows: Iterator[Rows],
     spread: float = 1.0,
+    output: str | None = None,
 ) -> float:
     """
     Return the largest difference between the answers of the graph and those of the library that trained it.
@@ -83,9 +84,10 @@ def compare(
     :param answer: the library
     :param candidate: its name, for the message
     :param spread: the standard deviation of the labels of a regression: the difference is given in it
+    :param output: another output of the graph than its first one
     :raises RefusedError: they differ by more than MAX_DIFFERENCE
     """
-    exported = Graph(graph)
+    exported = Graph(graph, output)
     largest, differing, count = 0.0, list[str](), 0
     for some in rows:
         found = exported.run(some.numbers, some.texts).astype(np.float64) if some.found is None else some.found

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import GraphProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, checker, helper, load_from_string, numpy_helper
 
 from perennial.store.json_value import JsonValue
 
 # Both ONNX Runtime 1.32 and older servers run these opsets. Opset 17 is also the default of the conversion libraries.
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8
+
+
+def with_output(model: bytes, name: str) -> bytes:
+    """Return a model that also answers with one of its values, [rows, columns]."""
+    loaded = load_from_string(model)
+    loaded.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", None]))
+    return bytes(loaded.SerializeToString(deterministic=True))
 
 
 def nodes_of(graph: GraphProto, output: str) -> list[NodeProto]:
@@ -37,9 +45,9 @@ class GraphBuilder:
         self._constants: list[TensorProto] = []
         self._shared: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
-    def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
+    def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32, name: str | None = None) -> str:
         """Add a constant and return its name."""
-        name = f"c{len(self._constants)}"
+        name = name or f"c{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
         return name
 
@@ -115,13 +123,24 @@ class GraphBuilder:
         self._nodes.append(copy)
         return names
 
-    def model(self, output: str, shape: list[str | int], metadata: dict[str, JsonValue] | None = None) -> bytes:
-        """Return the model that computes `output`. Metadata values are written as JSON."""
+    def model(
+        self,
+        output: str,
+        shape: list[str | int],
+        metadata: dict[str, JsonValue] | None = None,
+        others: Mapping[str, list[str | int]] = MappingProxyType({}),
+    ) -> bytes:
+        """
+        Return the model that computes `output`. Metadata values are written as JSON.
+
+        :param others: the shapes of its other outputs by name
+        """
         inputs = [
             helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["rows", len(self._numbers)]),
             helper.make_tensor_value_info("texts", TensorProto.STRING, ["rows", len(self._texts)]),
         ]
-        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
+        shapes = {output: shape, **others}
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, some) for name, some in shapes.items()]
         graph = helper.make_graph(self._nodes, "perennial", inputs, outputs, self._constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, producer_name="perennial", opset_imports=opsets, ir_version=_IR_VERSION)

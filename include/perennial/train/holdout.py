@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import in_order, score, to_column
 from perennial.tasks.task import task_of
+from perennial.train.calibration import QUANTILES, Calibrated, calibrate
+from perennial.train.graph import with_output
 from perennial.train.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -100,8 +103,29 @@ class Predicted:
     path: Path
 
 
-def predict(graph: bytes, holdout: StoredHoldout, inputs: Inputs, row_key: Sequence[str], scratch: Scratch) -> Predicted:
-    """Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part."""
+def calibrate_interval(graph: bytes, holdout: StoredHoldout, inputs: Inputs, level: float) -> Calibrated:
+    """Return the intervals of a holdout that has rows, and by how much the quantiles of the graph must move."""
+    asked, y, days, quantiles = with_output(graph, QUANTILES), list[Labels](), list[NDArray[Any]](), list[Floats]()
+    for rows in holdout.read():
+        y.append(rows.y)
+        days.append(rows.table["date"].to_numpy())
+        quantiles.append(score(asked, rows.table, inputs, QUANTILES))
+    return calibrate(np.concatenate(y), np.concatenate(days), np.concatenate(quantiles), level)
+
+
+def predict(
+    graph: bytes,
+    holdout: StoredHoldout,
+    inputs: Inputs,
+    row_key: Sequence[str],
+    scratch: Scratch,
+    bounds: Floats | None = None,
+) -> Predicted:
+    """
+    Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part.
+
+    :param bounds: those of intervals, [rows, 2]: the columns low and high
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -109,11 +133,16 @@ def predict(graph: bytes, holdout: StoredHoldout, inputs: Inputs, row_key: Seque
     p: list[Floats] = []
     path = scratch.folder / "predictions.parquet"
     writer: pq.ParquetWriter | None = None
+    done = 0
     for rows in holdout.read():
         y.append(rows.y)
         p.append(score(graph, rows.table, inputs))
         table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
         table = table.append_column("y", pa.array(rows.y)).append_column("p", to_column(p[-1]))
+        if bounds is not None:
+            for place, name in enumerate(("low", "high")):
+                table = table.append_column(name, pa.array(bounds[done : done + table.num_rows, place]))
+        done += table.num_rows
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
         writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
         scratch.count(path)

@@ -6,19 +6,20 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from scipy.special import expit, softmax
 
 from perennial.config.candidates import Family
-from perennial.config.label import BinaryLabel, ClassesLabel, Label
-from perennial.models.scoring import Numbers, Texts
+from perennial.config.label import BinaryLabel, ClassesLabel, Label, NumberLabel
+from perennial.models.scoring import INTERVAL, Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import canonical_json, sha256
 from perennial.tasks.task import task_of
 from perennial.train.author import Author
-from perennial.train.candidates import module_of
+from perennial.train.calibration import add_interval
+from perennial.train.candidates import INTERVALS, module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import move_margins
@@ -28,6 +29,9 @@ from perennial.train.preprocess import amounts, warn_of_empty, warnings_of
 from perennial.train.target import Target, count_classes, warn_of_target
 from perennial.train.views import Encoded, View, ViewGraph
 from perennial.train.window import Window
+
+if TYPE_CHECKING:
+    from perennial.train.interval import Quantiles
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +117,7 @@ class Model:
     fitted: Fitted
     target: Target
     log_odds: float
+    quantiles: Quantiles | None = None
 
     def answerer(self) -> Callable[[Numbers, Texts], Floats]:
         """Return the function that gives the library's own answers to raw inputs."""
@@ -185,8 +190,18 @@ def train_model(
     )
     # The odds of the sample are not those of the window: a constant makes up for it, in any kind of model.
     log_odds = -window.log_odds
-    onnx = export(view, fitted, window.target, log_odds)
-    return Model(onnx, fitted.weights, columns, warnings, view, fitted, window.target, log_odds)
+    quantiles = _fit_quantiles(window)
+    onnx = export(view, fitted, window.target, log_odds, quantiles)
+    return Model(onnx, fitted.weights, columns, warnings, view, fitted, window.target, log_odds, quantiles)
+
+
+def _fit_quantiles(window: Window) -> Quantiles | None:
+    """Return the quantiles of a label's interval, which are the same for all candidates of a date; None: it has no interval."""
+    label = window.target.label
+    if not isinstance(label, NumberLabel) or label.interval is None:
+        return None
+    found: Quantiles = import_module(INTERVALS).fit_quantiles(window, label.interval, seed=0)
+    return found
 
 
 def _digest_columns(view: View, target: Target) -> str:
@@ -199,7 +214,7 @@ def _digest_columns(view: View, target: Target) -> str:
     return sha256(canonical_json([*parts, list(target.present)] if target.present else parts))[:16]
 
 
-def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) -> bytes:
+def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0, quantiles: Quantiles | None = None) -> bytes:
     """
     Return the graph. Its metadata lists the known categories of the text inputs, so that a server can flag unseen ones.
 
@@ -213,7 +228,8 @@ def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) ->
         margin = _add_absent(graph, margin, target)
     elif not target.is_classes:
         margin = graph.op("Add", graph.op("Mul", margin, graph.constant(target.spread)), graph.constant(target.center))
-    return finish(graph, margin, target.label, {name: item.known for name, item in view.fitted.text_classes.items()})
+    categories = {name: item.known for name, item in view.fitted.text_classes.items()}
+    return finish(graph, margin, target.label, categories, quantiles.add(graph) if quantiles else None)
 
 
 def _add_absent(graph: GraphBuilder, margin: str, target: Target) -> str:
@@ -229,8 +245,14 @@ def _add_absent(graph: GraphBuilder, margin: str, target: Target) -> str:
     return graph.columns(graph.beside(logs, constant), places)
 
 
-def finish(graph: GraphBuilder, margin: str, label: Label, categories: Mapping[str, JsonValue]) -> bytes:
-    """Return the model that answers with the probabilities of a margin, or with the margin within the range of the label."""
+def finish(
+    graph: GraphBuilder, margin: str, label: Label, categories: Mapping[str, JsonValue], quantiles: str | None = None
+) -> bytes:
+    """
+    Return the model that answers with the probabilities of a margin, or with the margin within the range of the label.
+
+    :param quantiles: the two quantiles of an interval, [rows, 2]
+    """
     answer = graph.op("Identity", margin, output=MARGIN)
     if isinstance(label, ClassesLabel):
         output = graph.op("Softmax", answer, axis=-1, output=task_of(label).output)
@@ -240,7 +262,11 @@ def finish(graph: GraphBuilder, margin: str, label: Label, categories: Mapping[s
     elif label.range is not None:
         answer = graph.op("Clip", answer, *(graph.constant(bound) for bound in label.range))
     output = graph.op("Reshape", answer, graph.constant([-1], np.int64), output=task_of(label).output)
-    return graph.model(output, ["rows"], {"categories": dict(categories)})
+    others: dict[str, list[str | int]] = {}
+    if quantiles is not None and isinstance(label, NumberLabel):
+        add_interval(graph, answer, quantiles, label.range)
+        others[INTERVAL] = ["rows", 2]
+    return graph.model(output, ["rows"], {"categories": dict(categories)}, others)
 
 
 def predict(label: Label, margins: Floats) -> Floats:

@@ -238,7 +238,7 @@ class _Trainings:
                     "candidate": self.candidate,
                     "seed": seed_for(pipeline.name, day.isoformat(), self.candidate),
                 },
-                code=code_for(self.settings.family),
+                code=code_for(self.settings.family, pipeline.label),
                 data={
                     "window": [[d.isoformat(), digests[d]] for d in split.window],
                     "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
@@ -254,7 +254,7 @@ class _Trainings:
                     **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
                     **({"judged_below": below} if (below := self._judged_below(split)) is not None else {}),
                 },
-                libraries=versions_for(self.settings.family),
+                libraries=versions_for(self.settings.family, pipeline.label),
                 dependencies={
                     "begins": None if earlier is None else self.key(earlier),
                     **({"parts": [part.key(day) for part in self.parts]} if self.parts else {}),
@@ -328,8 +328,8 @@ class _Trainings:
             source=self.source,
             parts=[part.manifest(day) for part in self.parts],
             begins=None if earlier is None else self.manifest(earlier),
-            versions=versions_for(self.settings.family),
-            code=code_for(self.settings.family),
+            versions=versions_for(self.settings.family, pipeline.label),
+            code=code_for(self.settings.family, pipeline.label),
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from scored_rows import ANSWER, CLASSES, FILES, GRAPH, GRAPH_OF_CLASSES, INPUTS, make_records, serve
+from scored_rows import ANSWER, CLASSES, FILES, GRAPH, GRAPH_OF_CLASSES, GRAPH_OF_INTERVALS, INPUTS, make_records, serve
 from serve_release_builder import RECORD, large_file
 from spark_job import run_jobs
 
@@ -116,6 +116,8 @@ said["of other"] = [run("clean_flights", **of_other), scores(of_other["scores"])
 of_classes = {"scores": "scores_of_classes", **days("2026-03-01"), **release(**JOB["of_classes"])}
 said["of classes"] = [run(**of_classes), scores("scores_of_classes", "class")]
 said["of classes again"] = [run(**of_classes), scores("scores_of_classes", "class") == said["of classes"][1]]
+of_intervals = {"scores": "scores_of_intervals", **days("2026-03-01"), **release(**JOB["of_intervals"])}
+said["of intervals"] = [run(**of_intervals), scores("scores_of_intervals", "low", "high")]
 wrong = JOB["of_classes"] | {"answers": [[0.2, 0.4, 0.4]]}
 said["refusals"]["golden of classes"] = run(**of_classes | release(**wrong))
 print("SAID " + json.dumps(said))
@@ -154,6 +156,7 @@ def make_job(folder: Path) -> dict[str, Any]:
     golden["date"] = [(value - date(1970, 1, 1)).days for value in golden["date"]]
     return {
         "of_classes": {"graph": stored(GRAPH_OF_CLASSES), "answers": serve([RECORD], GRAPH_OF_CLASSES).predictions},
+        "of_intervals": {"graph": stored(GRAPH_OF_INTERVALS), "answers": serve([RECORD], GRAPH_OF_INTERVALS).predictions},
         "large_lookups": {name: stored(large_file(table)) for name, table in FILES.items()},
         "database": "lab",
         "owner": "lab",
@@ -239,6 +242,13 @@ def test_the_scores_of_several_classes_are_all_probabilities_and_the_likeliest_c
     served = np.array(serve(RECORDS, GRAPH_OF_CLASSES).predictions, np.float32)
     assert np.array([row[3] for row in scores], np.float32).tobytes() == served.tobytes()
     assert [row[5] for row in scores] == [CLASSES[place] for place in served.argmax(axis=1)]
+
+
+def test_the_scores_of_numbers_have_the_bounds_of_their_intervals(said: Any) -> None:
+    problem, scores = said["of intervals"]
+    assert problem is None
+    served = np.array(serve(RECORDS, GRAPH_OF_INTERVALS).predictions, np.float32)
+    assert np.array([[row[3], *row[5:]] for row in scores], np.float32).tobytes() == served.tobytes()
 
 
 def test_lookups_in_mapped_files_give_the_same_scores(said: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from serve_pressure import Pressure, filled, keys, tensors
 from serve_process import ServerProcess
-from serve_release_builder import RECORD, build_release, inputs_of, lookups_of, small_graph
+from serve_release_builder import RECORD, build_release, inputs_of, lookups_of, small_graph, with_classes
 from serve_small_s3 import SmallS3
 
 from perennial.serve.app import App
@@ -85,6 +85,28 @@ def test_no_request_takes_more_memory_than_its_bound(case: str) -> None:
 
     assert peak < needed_memory(body) + MIB
     assert peak < MAX_GROWTH * len(body)
+
+
+@pytest.mark.parametrize("kind", ["predict", "infer"])
+def test_the_probabilities_of_many_classes_take_no_more_than_their_bound(kind: str) -> None:
+    inputs = inputs_of("small")
+    lookups = {name: read_lookup(name, table, inputs.lookups[name], inputs) for name, table in lookups_of(inputs).items()}
+    names = [f"{place:03}" + "x" * 125 for place in range(100)]
+    classes = Release("r", "v", "2013-02-13", Model(with_classes(small_graph(inputs, 0.0), names), inputs, lookups, Limits()))
+    app, route = App("small", Metrics("small"), Limits()), Route(kind, "/", ("POST",))
+    body = BODIES["tensors"] if kind == "infer" else BODIES["records"]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        app._compute(route, classes, body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    of_answer = classes.model.answer_bytes * app._count_most(route, body)
+    assert peak < needed_memory(body) + of_answer + MIB
+    many = Route("predict", "/", ("POST",))
+    with pytest.raises(Refusal, match="Send the records in parts"):
+        app._compute_large(many, classes, json.dumps([RECORD] * 10_000).encode())
 
 
 def test_threads_share_few_heaps() -> None:

@@ -107,7 +107,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "attention": {"source": ATTENTION, "epochs": 2},
     "classes": {"learns": "grade"},
     "mean": {"learns": "mean"},
-    "median": {"learns": "median", "epochs": 3},
+    "median": {"learns": "median", "interval": 0.9, "epochs": 3},
     "quantile": {"learns": "quantile 0.9", "epochs": 3},
 }
 
