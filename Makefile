@@ -24,6 +24,8 @@ UV_STAMP := .uv/.locked-$(call key,requirements/uv.lock)
 VENV_STAMP := .venv/.locked-$(call key,requirements/airflow.lock requirements/dev.lock pyproject.toml)
 SPARK_STAMP := .spark/.locked-$(call key,requirements/spark.lock)
 MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements/manifests.lock)
+TORCH_LOCK := include/images/trainer/requirements-torch.lock
+TORCH_STAMP := .torch/.locked-$(call key,$(TORCH_LOCK))
 BENCH_STAMP := .bench/.locked-$(call key,requirements/airflow.lock requirements/bench.lock pyproject.toml)
 
 # Runs a recipe line, and prints its name and duration.
@@ -35,17 +37,19 @@ BESIDE := --numprocesses 4 --dist loadfile
 # Without this variable, the theme announces its successor at each build.
 BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
-LOCKS := $(foreach name,airflow dev spark uv manifests bench,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu,include/images/$(name).lock)
+LOCKS := $(foreach name,airflow dev spark uv manifests bench,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu trainer/requirements-torch,include/images/$(name).lock)
 # The Dockerfiles name their base image by its digest. Another one, such as a copy in your own registry: make images PERENNIAL_BASE_IMAGE=…
 PERENNIAL_BASE_IMAGE ?=
+# With PERENNIAL_TORCH=1, the Airflow image has PyTorch, for trainings of the family pytorch in the containers of compose (5.7 GB).
+PERENNIAL_TORCH ?=
 # The tag is the checksum of the image's sources, so that a node that has the image does not ask a registry again.
-IMAGE_TAG := $(shell { find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat; printf '%s' '$(PERENNIAL_BASE_IMAGE)'; } | cksum | cut -d' ' -f1)
+IMAGE_TAG := $(shell { find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat; printf '%s' '$(PERENNIAL_BASE_IMAGE)$(PERENNIAL_TORCH)'; } | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-candidates bench-scale bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
+.PHONY: help setup torch up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-candidates bench-scale bench-history chaos-history fuzz demo images image-server image-trainer image-trainer-torch image-spark image-airflow compose-up compose-down settings-page lock audit sbom
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -53,7 +57,7 @@ help: ## List the targets
 setup: ## Install everything into .venv and .spark (takes a second if nothing changed)
 	@python=$$(.venv/bin/python -I -c 'import sys; print(sys.executable)' 2>/dev/null || $(FIND_PYTHON)); $(REQUIRE_PYTHON); \
 	"$$python" -I include/stack/machine.py; \
-	begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
+	begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP) $(if $(wildcard .torch),$(TORCH_STAMP))"; \
 	ls $$stamps >/dev/null 2>&1 && fresh=false || fresh=true; \
 	$(MAKE) --silent $$stamps; $(STACK) prepare; \
 	seconds=$$(( $$(date +%s) - begin )); echo "✓ Set-up: $$seconds s"; \
@@ -80,6 +84,14 @@ $(SPARK_STAMP): $(UV_STAMP)
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements/spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
+torch: setup $(TORCH_STAMP) ## Install PyTorch into .torch, for candidates of the family pytorch (about 5.7 GB); from then on, setup keeps it up to date
+
+$(TORCH_STAMP): $(UV_STAMP)
+	$(call timed,Installing PyTorch into .torch (about 5.7 GB),\
+	[ -x .torch/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .torch; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .torch/bin/python $(TORCH_LOCK); \
+	rm -f .torch/.locked-*; touch $@)
+
 up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts only these)
 	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
@@ -97,7 +109,7 @@ clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
 distclean: clean ## Do the same, and remove the environments, too
-	$(call timed,Removing .venv .spark .uv .manifests .bench,rm -rf .venv .spark .uv .manifests .bench include/perennial.sources.json)
+	$(call timed,Removing .venv .spark .torch .uv .manifests .bench,rm -rf .venv .spark .torch .uv .manifests .bench include/perennial.sources.json)
 
 lint: setup ## Check style, types, the direction of imports and the documentation; .pre-commit-config.yaml runs the same
 	$(call timed,ruff check,.venv/bin/ruff check .)
@@ -189,17 +201,20 @@ demo: setup ## Land real flights, retrain for two dates, ask the live model; lea
 images: image-server image-trainer image-spark image-airflow ## Build the four images with docker
 	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer|spark|airflow):$(IMAGE_TAG)'
 
-build = $(call timed,Image perennial-$(1),docker build --quiet $(if $(PERENNIAL_BASE_IMAGE),--build-arg BASE_IMAGE="$(PERENNIAL_BASE_IMAGE)") --build-arg REVISION=$(or $(3),$(REVISION)) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
+build = $(call timed,Image perennial-$(1),docker build --quiet $(if $(PERENNIAL_BASE_IMAGE),--build-arg BASE_IMAGE="$(PERENNIAL_BASE_IMAGE)") --build-arg REVISION=$(or $(3),$(REVISION)) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(or $(4),$(1))/Dockerfile .)
 
 image-server image-trainer:
 	$(call build,$(@:image-%=%),)
+
+image-trainer-torch: ## Build the image of training pods of the family pytorch (6.8 GB)
+	$(call build,trainer-torch,--build-arg REQUIREMENTS=requirements-torch.lock,,trainer)
 
 # Its revision is the last commit of its own sources. Otherwise every commit would rebuild the Airflow image, which is based on it.
 image-spark:
 	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' include/stack/own_jar.py 'include/*.java' 2>/dev/null))
 
 image-airflow: image-spark
-	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))
+	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG) --build-arg TORCH=$(PERENNIAL_TORCH))
 
 compose-up: image-server image-airflow ## Start the full stack in containers and wait until every part is healthy
 	$(call timed,Starting the containers,PERENNIAL_TAG=$(IMAGE_TAG) docker compose up --detach --wait --wait-timeout 600)

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
         "all when it is not set.",
     )
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
+    torch_trainer_image: str | None = _variable(
+        "PERENNIAL_TORCH_TRAINER_IMAGE", None, "Image of training pods of the family `pytorch`."
+    )
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
 
     # Signatures

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
+from perennial.config.load import FILE, read_pipeline
+from perennial.errors import PipelineRefusedError
+from perennial.runtime.environment import find_missing
 from stack import machine
 from stack.config import StackConfig
 from stack.machine import Finding
@@ -25,6 +29,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *(finding for part in parts if (finding := _foreign_files(part))),
         *_user(config),
         _pipelines(config),
+        *_libraries(config),
         *examine_settings(),
     ]
 
@@ -84,6 +89,17 @@ def _user(config: StackConfig) -> list[Finding]:
     obstacle = find_obstacle(config)
     found, advice = (f"root, because {obstacle.reason}", obstacle.remedy) if obstacle else (SERVICE_USER, "")
     return [Finding("user of the services", found, advice=advice)]
+
+
+def _libraries(config: StackConfig) -> list[Finding]:
+    """Find valid pipelines with candidates whose libraries are not installed."""
+    found = []
+    for name in config.pipeline_names():
+        with suppress(PipelineRefusedError):  # `perennial validate` reports it
+            pipeline = read_pipeline(config.pipelines / name / FILE)
+            missing = {find_missing(settings.family) for settings in pipeline.training.candidates.values()}
+            found += [Finding(f"candidates of {name}", text, advice="Until then it is not trained.") for text in missing if text]
+    return found
 
 
 def _pipelines(config: StackConfig) -> Finding:

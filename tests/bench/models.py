@@ -137,9 +137,8 @@ def rounded(metrics: dict[str, float | None]) -> dict[str, float]:
 
 def protocol(pipeline: Pipeline, dates: list[date]) -> dict[str, Any]:
     """Say what was measured, where and with what."""
-    versions = {
-        name: version for one in pipeline.training.candidates.values() for name, version in versions_for(one.family).items()
-    }
+    families = [one.family for one in pipeline.training.candidates.values()]
+    versions = {name: version for family in families for name, version in versions_for(family, pipeline.label).items()}
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "dates": [day.isoformat() for day in dates],

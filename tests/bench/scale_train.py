@@ -171,6 +171,7 @@ class FolderObjects:
 def training_job(candidate: str, fields: Inputs, location: str, snapshot: int, rows: int) -> TrainingJob:
     """Return the job of a training on the table."""
     dates = [FIRST + timedelta(days=index) for index in range(WINDOW_DAYS + HOLDOUT_DAYS)]
+    label = BinaryLabel(column="is_late", positive=True)
     return TrainingJob(
         pipeline="bench",
         space="main",
@@ -188,10 +189,10 @@ def training_job(candidate: str, fields: Inputs, location: str, snapshot: int, r
             rows=dict.fromkeys(dates, rows),
         ),
         inputs=fields,
-        label=BinaryLabel(column="is_late", positive=True),
+        label=label,
         row_key=["order_id"],
-        versions=versions_for(candidate),
-        code=code_for(candidate),
+        versions=versions_for(candidate, label),
+        code=code_for(candidate, label),
         output=Output(manifest="s3://bench/models/one.json", blobs="s3://bench/blobs/"),
     )
 

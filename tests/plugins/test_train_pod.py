@@ -17,6 +17,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException, TaskDeferred
 from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
+from perennial.config.candidates import Mlp
 from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome, Skipped
@@ -40,7 +41,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK), skipped=None, search=None
     )
     calendar = SimpleNamespace(dates=lambda first, last: [first, last])
-    pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()), calendar=calendar)
+    training = SimpleNamespace(resources=Resources(), candidates={"mlp": Mlp()})
+    pipeline = SimpleNamespace(name="p", training=training, calendar=calendar)
 
     def finish(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped or world.skipped:

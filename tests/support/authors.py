@@ -6,7 +6,7 @@ from typing import Any
 
 from windows import LABEL
 
-from perennial.config.candidates import FAMILIES, Family, Keras, Sklearn
+from perennial.config.candidates import FAMILIES, Family, Keras, PyTorch, Sklearn
 from perennial.config.label import Label, NumberLabel
 from perennial.train.author import Author
 from perennial.train.model import Model, train_model
@@ -20,6 +20,15 @@ def build(columns, task):
     rows = keras.Input((len(columns),))
     hidden = keras.layers.BatchNormalization()(keras.layers.Dense(16, activation="silu")(rows))
     return keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Dropout(0.1)(hidden)))
+"""
+
+TORCH_NETWORK = """
+from torch import nn
+
+
+def build(columns, task):
+    first = nn.Linear(len(columns), 16)
+    return nn.Sequential(first, nn.SiLU(), nn.BatchNorm1d(16), nn.Dropout(0.1), nn.Linear(16, task.outputs))
 """
 
 FOREST = """
@@ -55,9 +64,9 @@ TRAINED_ON_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm", "sklearn", "keras"
 """The families that are trained on numbers."""
 
 _FILES = {
-    "binary": {"keras": NETWORK, "file": FOREST},
-    "multiclass": {"keras": NETWORK_OF_CLASSES, "file": FOREST_OF_CLASSES},
-    "regression": {"keras": NETWORK_OF_NUMBERS, "file": FOREST_OF_NUMBERS},
+    "binary": {"keras": NETWORK, "pytorch": TORCH_NETWORK, "file": FOREST},
+    "multiclass": {"keras": NETWORK_OF_CLASSES, "pytorch": TORCH_NETWORK, "file": FOREST_OF_CLASSES},
+    "regression": {"keras": NETWORK_OF_NUMBERS, "pytorch": TORCH_NETWORK, "file": FOREST_OF_NUMBERS},
 }
 _FOREST = Sklearn(
     estimator="sklearn.ensemble.RandomForestClassifier", params={"n_estimators": 20, "min_samples_leaf": 5, "max_depth": 8}
@@ -68,6 +77,8 @@ def settings_of(family: str, label: Label = LABEL) -> Family:
     """Return settings of a family: its defaults, but for what it requires."""
     if family == "keras" and label.task != "binary":
         return Keras(learning_rate=0.01)
+    if family == "pytorch" and label.task != "binary":
+        return PyTorch(learning_rate=0.01)
     if family != "sklearn":
         return FAMILIES[family]()
     if not isinstance(label, NumberLabel):

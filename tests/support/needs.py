@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from perennial.runtime.environment import TORCH, find_missing
+
 TESTS = Path(__file__).parents[1]
 
-NEEDS = frozenset({"s3", "spark", "tensorflow", "stack", "cluster", "docker"})
+NEEDS = frozenset({"s3", "spark", "tensorflow", "torch", "stack", "cluster", "docker"})
 FOLDERS = {"integration": "stack", "start": "stack", "kubernetes": "cluster", "compose": "docker"}
 FIXTURES = {"s3_config": "s3"}
-HELPERS = {"spark_job": "spark", "spark_loop": "spark", "spark_server": "spark", "kube": "cluster"}
+HELPERS = {"spark_job": "spark", "spark_loop": "spark", "spark_server": "spark", "torch_cases": "torch", "kube": "cluster"}
 """Modules of tests/support that start a service: a test file that imports from one needs it."""
 
 IMPORTS = {"tensorflow": "tensorflow", "keras": "tensorflow", "pyspark": "spark"}
@@ -43,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in needs_of(item) or {"pure"}:
             item.add_marker(name)
+        if item.get_closest_marker("torch") and find_missing(TORCH):
+            item.add_marker(pytest.mark.skip("PyTorch is not installed in .torch, as in CI (5.7 GB): run `make torch`"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,7 +35,10 @@ Without it, those of `stack.env` replace them all, so that keys of another accou
 
 OTHERS = {
     "AWS_*": "Every other variable of AWS's own tools, for example `AWS_PROFILE`: boto3 reads it.",
-    "CUDA_VISIBLE_DEVICES": "GPUs of a training, read by TensorFlow; a training without GPUs sets it to `-1` when it is not set.",
+    "CUBLAS_WORKSPACE_CONFIG": "Memory of products on a GPU; trainings with PyTorch set it to `:4096:8` when it is not set.",
+    "CUDA_VISIBLE_DEVICES": (
+        "GPUs of a training, read by its library; without GPUs, one with TensorFlow sets it to `-1` when it is not set."
+    ),
     "NO_PROXY": "Hosts that are called without a proxy, read by HTTP clients; commands add this machine and the stack's store.",
     "ORT_DISABLE_TELEMETRY": "Read by ONNX Runtime; set to `1` when it is not set.",
     "TF_CPP_MIN_LOG_LEVEL": "Log level of TensorFlow; trainings set it to `3` when it is not set.",
@@ -50,6 +53,7 @@ OTHERS = {
         "Set by the stack on each of its processes, to find them again; they keep the `AWS_*` variables that they started with."
     ),
     "PERENNIAL_TAG": "Tag of the images with containers; set by `make compose-up`, read by `docker-compose.yaml`.",
+    "PERENNIAL_TORCH": "`1`: the Airflow image has PyTorch; read by `make image-airflow` and `make compose-up`.",
 }
 """Variables that are not in the class: other programs read them, or they are only set."""
 

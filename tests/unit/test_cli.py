@@ -30,6 +30,7 @@ from perennial.errors import DropUnreadableError, PipelineRefusedError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
+from perennial.runtime import environment
 from perennial.settings import load_environment
 from perennial.store.objects import canonical_json
 from stack.config import REPO
@@ -378,9 +379,11 @@ def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
     document["training"]["candidates"] = {name: entry for entries in candidates for name, entry in entries.items()}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     (folder / "candidates").mkdir()
-    for name, source in zip(("wide", "stack"), documented(page, "python"), strict=True):
+    for name, source in zip(("wide", "deep", "stack"), documented(page, "python"), strict=True):
         (folder / "candidates" / f"{name}.py").write_text(source)
-    trust, commands = documented(page, "sh")
+    install, trust, commands = documented(page, "sh")
+    assert install.strip() == "make torch"
+    monkeypatch.setitem(environment.PYTHONS, environment.TORCH, Path(sys.executable))  # as if it had been run
     monkeypatch.setenv(*trust.strip().split("="))
     for line in commands.strip().splitlines():
         program, *words = line.split()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from perennial.config.python_file import Rules, file_problems
 
-LIBRARIES = ("keras", "lightgbm", "numpy", "scipy", "sklearn", "tensorflow", "xgboost")
-"""The packages that a file may import besides Python's own; their versions are a part of its fingerprint."""
+_LIBRARIES = ("keras", "lightgbm", "numpy", "scipy", "sklearn", "tensorflow", "xgboost")
+_BUILD = Rules("build", "two arguments, the columns and the task", 2, "def build(columns, task)", _LIBRARIES)
+_FIT = Rules("fit", "three arguments, the rows, the task and the seed", 3, "def fit(rows, task, seed)", _LIBRARIES)
 
-FUNCTIONS: Mapping[str, str] = MappingProxyType({"keras": "build", "file": "fit"})
-"""The families whose candidates have a file, and the function that it defines."""
+RULES: Mapping[str, Rules] = MappingProxyType(
+    {"keras": _BUILD, "pytorch": replace(_BUILD, libraries=("numpy", "torch")), "file": _FIT}
+)
+"""
+The families whose candidates have a file, and the rules of it.
 
-_RULES = {
-    "build": Rules("build", "two arguments, the columns and the task", 2, "def build(columns, task)", LIBRARIES),
-    "fit": Rules("fit", "three arguments, the rows, the task and the seed", 3, "def fit(rows, task, seed)", LIBRARIES),
-}
+The versions of the libraries that it may import are a part of the fingerprint of its candidate.
+"""
 
 
-def candidate_problems(text: str, function: str) -> list[str]:
+def candidate_problems(text: str, family: str) -> list[str]:
     """Return each reason why the file of a candidate cannot run, with its line."""
-    return file_problems(text, _RULES[function])
+    return file_problems(text, RULES[family])

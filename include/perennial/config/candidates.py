@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from perennial.config.candidate_file import FUNCTIONS
+from perennial.config.candidate_file import RULES
 from perennial.config.contract import Contract
 from perennial.config.estimators import MANAGED, check_estimator, check_parameter, find_other_kind
 from perennial.config.search import Search, Searchable
@@ -124,18 +124,29 @@ class Sklearn(Contract):
     """Parameters of its constructor. The others have scikit-learn's defaults."""
 
 
-class Keras(Searchable):
-    """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+class Network(Searchable):
+    """A network: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"learning_rate", "batch", "epochs"})
-    family: Literal["keras"] = "keras"
     learning_rate: Rate = 1e-3
     batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Rows of a batch. None: as for `mlp`."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     """None: as for `mlp`."""
+
+
+class Keras(Network):
+    """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+
+    family: Literal["keras"] = "keras"
+
+
+class PyTorch(Network):
+    """A network of PyTorch: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+
+    family: Literal["pytorch"] = "pytorch"
 
 
 class File(Contract):
@@ -156,7 +167,7 @@ class Blend(Contract):
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-SearchableFamily = Logistic | Linear | Mlp | XGBoost | LightGBM | Keras
+SearchableFamily = Logistic | Linear | Mlp | XGBoost | LightGBM | Keras | PyTorch
 Family = SearchableFamily | Sklearn | File | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
@@ -168,6 +179,7 @@ FAMILIES: Mapping[str, type[Family]] = {
     "lightgbm": LightGBM,
     "sklearn": Sklearn,
     "keras": Keras,
+    "pytorch": PyTorch,
     "file": File,
     "blend": Blend,
 }
@@ -188,9 +200,9 @@ def search_of(settings: Family) -> Search | None:
     return settings.search if isinstance(settings, Searchable) else None
 
 
-def functions_of_files(value: Any) -> dict[str, str]:
+def families_of_files(value: Any) -> dict[str, str]:
     """
-    Return the function of each candidate that has a file `candidates/<name>.py`, by the candidate's name.
+    Return the family of each candidate that has a file `candidates/<name>.py`, by the candidate's name.
 
     :param value: `training.candidates` as it is in the YAML, valid or not
     """
@@ -198,12 +210,12 @@ def functions_of_files(value: Any) -> dict[str, str]:
     if not isinstance(entries, dict):
         return {}
     families = {name: entry.get("family", name) if isinstance(entry, dict) else name for name, entry in entries.items()}
-    return {name: FUNCTIONS[family] for name, family in families.items() if isinstance(family, str) and family in FUNCTIONS}
+    return {name: family for name, family in families.items() if isinstance(family, str) and family in RULES}
 
 
 def has_file(settings: Family) -> bool:
     """Return whether a candidate has a file `candidates/<name>.py`."""
-    return settings.family in FUNCTIONS
+    return settings.family in RULES
 
 
 def _by_name(value: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from perennial.config.candidate_file import candidate_problems
-from perennial.config.candidates import functions_of_files
+from perennial.config.candidate_file import RULES, candidate_problems
+from perennial.config.candidates import families_of_files
 from perennial.config.clean_step import step_problems
 from perennial.config.landing import place_problem
 from perennial.config.pipeline import Pipeline
@@ -169,23 +169,24 @@ def _step_problems(folder: Path, stem: str, sql: Collection[str]) -> Iterator[tu
 def _candidate_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
     """Yield the mismatches between the candidates of the YAML and the files in `candidates`, and the problems of these files."""
     training = document.value.get("training")
-    functions = functions_of_files(training.get("candidates") if isinstance(training, dict) else None)
+    families = families_of_files(training.get("candidates") if isinstance(training, dict) else None)
     stems, problems = _try_read(folder, lambda: file_names(folder, "candidates", ".py"))
     yield from problems
-    for name, function in functions.items():
+    for name, family in families.items():
         if stems is not None and name not in stems:
             place = ("training", "candidates", name)
+            function = RULES[family].function
             yield document.line(place), f"training.candidates.{name} has no file candidates/{name}.py that defines {function}"
     for stem in stems or []:
         file = f"candidates/{stem}.py"
         text, problems = _try_read(folder, lambda file=file: read_text(folder, file))  # type: ignore[misc]
         yield from problems
         yield from _name_problems(file, stem)
-        if stem in functions and text is not None:
-            yield from _describe_problems(file, candidate_problems(text, functions[stem]))
-        elif NAME.fullmatch(stem) and stem not in functions:
-            hint = did_you_mean(stem, list(functions))
-            yield _LAST, f"{file}: the YAML has no candidate {stem!r} of the family keras or file.{hint}"
+        if stem in families and text is not None:
+            yield from _describe_problems(file, candidate_problems(text, families[stem]))
+        elif NAME.fullmatch(stem) and stem not in families:
+            hint = did_you_mean(stem, list(families))
+            yield _LAST, f"{file}: the YAML has no candidate {stem!r} of the family {', '.join(RULES)}.{hint}"
         yield from _trust_problems(folder, file, "name a family of Perennial")
 
 

@@ -18,9 +18,11 @@ LAST_LINES = 20
 
 
 @contextmanager
-def child(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def child(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], python: str = sys.executable
+) -> Iterator[subprocess.Popen[str]]:
     """Run a module as a child in its own session. Leaving the block ends it and everything it started."""
-    command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
+    command = [python, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
     process = subprocess.Popen(
         command,
         env=environment,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
+from perennial.runtime.environment import TORCH
 from perennial.runtime.peers import parse_peers
 from perennial.settings import Settings, describe_missing, get_settings, variables_of
 from perennial.signing.keys import read_trusted_keys
@@ -30,6 +31,7 @@ USER = 10001
 
 TRAINING, SERVING = "training", "serving"
 _IMAGES = {TRAINING: "trainer_image", SERVING: "server_image"}
+_OWN_IMAGES = {TORCH: "torch_trainer_image"}
 _NAMESPACES = {TRAINING: "training_namespace", SERVING: "serving_namespace"}
 LAKE_LABEL = "perennial/lake"
 """The installation that owns an object: two installations in one namespace must not take over each other's objects."""
@@ -43,7 +45,7 @@ class KubernetesSettings:
     s3_endpoint: str | None
     region: str
     image: str | None = None
-    work: str = SERVING
+    image_setting: str = "server_image"
     asks_token: bool = False
     """Predictions need a token, of the Secret TOKENS_SECRET."""
 
@@ -66,15 +68,19 @@ class KubernetesSettings:
     """The clients that may connect to model servers, as peers of a NetworkPolicy; None: all."""
 
     @classmethod
-    def read(cls, work: str) -> KubernetesSettings:
-        """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
-        settings = get_settings()
+    def read(cls, work: str, family: str = "") -> KubernetesSettings:
+        """
+        Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them.
+
+        :param family: of the candidate to train: one with libraries of its own has its own image
+        """
+        settings, image = get_settings(), _OWN_IMAGES.get(family, _IMAGES[work])
         trusted = read_trusted_keys() if work == SERVING else None
         sets_connections = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
-            image=getattr(settings, _IMAGES[work]),
-            work=work,
+            image=getattr(settings, image),
+            image_setting=image,
             asks_token=work == SERVING and settings.server_tokens is not None,
             address_connections=settings.server_address_connections if sets_connections else None,
             s3_endpoint=_endpoint(settings),
@@ -92,9 +98,10 @@ class KubernetesSettings:
     def named_image(self) -> str:
         """Return the image, or raise RefusedError. Only callers that start pods need one."""
         if self.image is None:
+            target = "image-trainer-torch" if self.image_setting in _OWN_IMAGES.values() else "images"
             raise RefusedError(
-                f"Pods in {self.namespace} need an image: {describe_missing(_IMAGES[self.work])}",
-                remedy="`make images` builds it and prints its name; push it to a registry that the cluster pulls from.",
+                f"Pods in {self.namespace} need an image: {describe_missing(self.image_setting)}",
+                remedy=f"`make {target}` builds it and prints its name; push it to a registry that the cluster pulls from.",
             )
         return self.image
 

@@ -62,7 +62,8 @@ class PodTrainer:
 
     def make_body(self, work: TrainingWork) -> Body:
         """Return the manifest of the pod."""
-        settings = self._settings.of(self._objects)
+        family = self._pipeline.training.candidates[work.candidate].family
+        settings = KubernetesSettings.read(TRAINING, family).of(self._objects)
         name = pod_name(self._pipeline.name, work.candidate, work.key, settings.lake_mark)
         return training_pod(settings, self._pipeline.training.resources, name, self._pipeline.name, work.jobs)
 

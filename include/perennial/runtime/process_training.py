@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from perennial.config.pipeline import Training
 from perennial.config.values import bytes_of
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
+from perennial.runtime.environment import python_of
 from perennial.runtime.trainer import TrainingWork, trainer_arguments, trainer_variables
-from perennial.settings import training_environment
+from perennial.settings import ROOT, training_environment
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +43,10 @@ class ProcessTrainer:
         """Train the jobs. The processes and all that they start end with this process, however it ends."""
         processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
         scratch = self._settings.resources.scratch
+        family = self._settings.candidates[work.candidate].family
         max_scratch = None if scratch is None else bytes_of(scratch)
         try:
-            train(work.jobs, processes=processes, max_scratch=max_scratch)
+            train(work.jobs, processes=processes, max_scratch=max_scratch, python=python_of(family))
         except PerennialError as error:
             work.raise_unless_ahead(error, self._objects)
 
@@ -53,6 +57,7 @@ def train(
     *,
     processes: int = 1,
     max_scratch: int | None = None,
+    python: str = sys.executable,
 ) -> None:
     """
     Train jobs in one process, or in several in parallel, and pass on their output line by line (default: to the log).
@@ -61,12 +66,16 @@ def train(
     error is that of the failed process with the earliest job.
 
     :param max_scratch: bytes that each training may hold on scratch disk
+    :param python: the interpreter of the processes, whose environment may be another than this one's
     """
     say = on_line or (lambda line: log.info("%s", line))
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
-    environment = {**training_environment(), **trainer_variables(max_scratch)}
+    # Another environment does not have Perennial itself.
+    path = {} if python == sys.executable else {"PYTHONPATH": str(ROOT / "include")}
+    environment = {**training_environment(), **trainer_variables(max_scratch), **path}
     with ExitStack() as stack:
-        trainers = [stack.enter_context(child("perennial.train", trainer_arguments(share), environment)) for share in shares]
+        start = partial(child, "perennial.train", environment=environment, python=python)
+        trainers = [stack.enter_context(start(trainer_arguments(share))) for share in shares]
         ends = [deque[str](maxlen=LAST_LINES) for _ in shares]
         names = [f"[{number}] " if len(shares) > 1 else "" for number in range(1, len(shares) + 1)]
         listeners = [

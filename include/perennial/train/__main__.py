@@ -30,7 +30,7 @@ from perennial.train.artefacts import FACTS, build_manifest, build_skipped, fact
 from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
 from perennial.train.calibration import QUANTILES, set_shift
-from perennial.train.candidates import SEARCH_LIBRARIES, code_for, search_code_for, versions_for
+from perennial.train.candidates import SEARCH_LIBRARIES, code_for, installed_for, search_code_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.compare import check_size, compare, rows_to_compare
 from perennial.train.graph import with_output
@@ -245,9 +245,9 @@ def _exit(code: int) -> NoReturn:
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
     is_search = search_of(job.settings) is not None
-    installed = versions_for(job.settings.family, job.label, *SEARCH_LIBRARIES * is_search)
+    installed = installed_for(job.settings.family, job.label, *SEARCH_LIBRARIES * is_search)
     differing = [
-        f"{name}: {installed.get(name)} is installed, the job needs {version}"
+        f"{name}: {installed.get(name, 'no version')} is installed, the job needs {version}"
         for name, version in job.versions.items()
         if installed.get(name) != version
     ]
@@ -258,7 +258,7 @@ def _check_build(job: TrainingJob) -> None:
         raise RefusedError(
             "This trainer does not match the job",
             differing,
-            "Use the trainer image of the Perennial version that planned the job.",
+            "Use the trainer image of the Perennial version that planned the job; on one machine, run `make setup`.",
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -82,9 +84,16 @@ def call(author: Author, function: str, *args: object) -> Any:
     """Execute a file and return what one of its functions returns; raise RefusedError with file and line if it fails."""
     name = f"perennial_candidate_{author.file.rpartition('/')[2].removesuffix('.py')}"
     sys.modules[name] = module = ModuleType(name)  # dataclasses look their module up
-    try:
+    with failures_of(author):
         exec(compile(author.source, author.file, "exec", dont_inherit=True), vars(module))  # noqa: S102
         return vars(module)[function](*args)
+
+
+@contextmanager
+def failures_of(author: Author) -> Iterator[None]:
+    """Raise RefusedError with file and line if the code of a file fails."""
+    try:
+        yield
     except (Exception, SystemExit) as error:
         raise _describe(author, error) from error
 

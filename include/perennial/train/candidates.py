@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
 
 from perennial.config.label import Label, NumberLabel
 from perennial.fingerprints.code import code_digest
@@ -24,6 +27,7 @@ class _Family:
 
     :param module: it has `prepare` and `fit` (perennial.train.model.FamilyModule), but for that of the blend
     :param libraries: libraries that it uses in addition to those that all families use
+    :param apart: libraries of an environment of its own, which the planner of a training does not have, with their versions
     :param start_mib: memory of a training of few rows, in MiB: Python, and the libraries
     :param is_warm: True if it can start from the weights of another date
     :param reads_parts: True if it holds a part of a bucket in memory, not a whole one
@@ -38,6 +42,7 @@ class _Family:
     reads_parts: bool = False
     row_bytes: int = 0
     copies: int = 0
+    apart: Mapping[str, str] = field(default_factory=dict)
 
 
 _FAMILIES = {
@@ -52,6 +57,8 @@ _FAMILIES = {
     # One copy is the matrix, two are one in 64 bits, which most estimators make.
     "sklearn": _Family("perennial.train.sklearn", ("scipy", "skl2onnx"), 350, reads_parts=True, row_bytes=64, copies=3),
     "keras": _Family("perennial.train.keras", ("keras", "tensorflow", "tf2onnx"), 900),
+    # The version is that of include/images/trainer/requirements-torch.txt.
+    "pytorch": _Family("perennial.train.pytorch", (), 1000, apart={"torch": "2.15.0"}),
     "file": _Family(
         "perennial.train.file",
         ("keras", "lightgbm", "scipy", "skl2onnx", "tensorflow", "tf2onnx", "xgboost-cpu"),
@@ -80,12 +87,26 @@ def search_code_for(family: str) -> str:
 
 def versions_for(family: str, label: Label, *more: str) -> dict[str, str]:
     """
-    Return the installed versions of the libraries that decide the bytes of a family's model of a label.
+    Return the versions of the libraries that decide the bytes of a family's model of a label, for the plan of a training.
 
     :param more: other libraries
     """
+    return {**library_versions(*_libraries_of(family, label), *more), **_FAMILIES[family].apart}
+
+
+def installed_for(family: str, label: Label, *more: str) -> dict[str, str]:
+    """Return the versions that this process has of the same libraries; one that it lacks is left out."""
+    found: dict[str, str] = {}
+    for name in (*_libraries_of(family, label), *more, *_FAMILIES[family].apart):
+        with suppress(PackageNotFoundError):
+            found |= library_versions(name)
+    return found
+
+
+def _libraries_of(family: str, label: Label) -> list[str]:
+    """Return the names of the libraries that decide the bytes of a family's model, but for those of an environment of its own."""
     others = _FAMILIES["xgboost"].libraries if _has_interval(family, label) else ()
-    return library_versions(*dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others, *more)))
+    return list(dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others)))
 
 
 def _has_interval(family: str, label: Label) -> bool:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call
 from perennial.train.keras_model import KerasModel, as_margin
-from perennial.train.mlp import (
-    LOG_LOSS,
-    MIN_STEPS,
-    choose_batch,
-    choose_effort,
-    choose_epochs,
-    cosine,
-    count_steps,
-    load_keras,
-    loss_of,
-    make_epoch,
-    mean_loss,
-    train_bucket,
-)
+from perennial.train.mlp import cosine, load_keras, loss_of, make_epoch, mean_loss
+from perennial.train.network import train_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -33,8 +18,6 @@ if TYPE_CHECKING:
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
-
-log = logging.getLogger(__name__)
 
 
 def prepare(window: Window, settings: Keras) -> Dense:
@@ -58,21 +41,10 @@ def fit(
     if author is None:
         raise ValueError("a network needs its author's file")
     make = partial(_make, rows, settings, seed, author)
-    batch, loss = settings.batch or choose_batch(rows.rows), loss_of(rows.window.target)
-    steps, least = count_steps(rows, batch), MIN_STEPS
-    if loss != LOG_LOSS and settings.epochs is None:
-        least, _ = choose_effort(rows, settings.batch, seed, loss, make)
-    epochs = settings.epochs or choose_epochs(steps, least)
-    model = make(epochs * steps)
-    total = 0.0
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(rows.bucket_rows)).tolist()
-        total = sum(train_bucket(model, rows, bucket, [seed, epoch, bucket], batch) for bucket in order) / rows.rows
-    log.info("%s: %s epochs, loss %.4f", author.file, epochs, total)
-    return KerasModel(model, author.file)
+    return KerasModel(train_network(rows, settings, seed, author, make), author.file)
 
 
-def _make(rows: MatrixFiles, settings: Keras, seed: int, author: Author, steps: int, share: float = 1.0) -> Any:
+def _make(rows: MatrixFiles, settings: Keras, seed: int, author: Author, steps: int, share: float) -> Any:
     """
     Return the network that the author's `build` makes, with its optimizer for a number of batches.
 

@@ -50,7 +50,7 @@ class _Scale:
             counts += sums[rows.columns : -1]
             count += len(part.y)
         penalty = np.append(np.full(rows.columns, 1 / strength), 0.0)
-        triangle = np.linalg.cholesky((_CURVATURE * squares + np.diag(penalty)) / count)
+        triangle: Floats = np.linalg.cholesky((_CURVATURE * squares + np.diag(penalty)) / count)
         return cls(triangle, np.sqrt((_CURVATURE * counts + 1 / strength) / count))
 
     def to_weights(self, scaled: Floats) -> Floats:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from authors import FOREST, NETWORK
+from authors import FOREST, NETWORK, TORCH_NETWORK
 from lab import LAST, Lab, of_one_class
 from scipy.special import expit, logit
+from scripted_cluster import ScriptedCluster, runs_trainer
 
 from perennial.config.pipeline import Training
 from perennial.errors import PerennialError, RefusedError
@@ -23,6 +24,7 @@ from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.fingerprints.recipes import recipe_of
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
+from perennial.runtime import environment, pod_training
 from perennial.runtime.choice import open_trainer
 from perennial.stages import Run, stages_of
 from perennial.train import needs
@@ -158,6 +160,47 @@ def test_candidates_of_other_libraries_are_trained_and_blended(own_lake: Lake) -
     is_far = (np.abs(parts - 0.5) < 0.499).all(axis=0)  # a stored probability near 0 or 1 has lost the digits of its odds
     assert is_far.mean() > 0.9
     np.testing.assert_allclose(found[is_far], expit(logit(parts[:, is_far]).mean(axis=0)), atol=1e-5)
+
+
+@pytest.fixture
+def torch_lake(lab: Lab, lake_with: Callable[[Any], Lake]) -> Lake:
+    """Return a lake whose pipeline has a candidate of PyTorch."""
+    folder = lab.pipeline.folder / "candidates"
+    folder.mkdir()
+    (folder / "net.py").write_text(TORCH_NETWORK)
+    return lake_with({"logistic": None, "net": {"family": "pytorch"}, "blend": None})
+
+
+@pytest.mark.torch
+def test_a_network_of_pytorch_is_trained_in_its_own_environment_and_judged_beside_the_others(torch_lake: Lake) -> None:
+    first = run_stages(torch_lake)
+    manifests = {name: read_model(torch_lake, result.manifest) for name, result in first.items()}
+    assert tuple(manifests["net"]["files"]) == ("model.onnx", "predictions.parquet")
+    assert first["net"].metrics["roc_auc"] > 0.6
+    decision = evaluate(torch_lake, LAST, run_id="test")
+    assert [candidate["name"] for candidate in decision.candidates] == ["logistic", "net", "blend"]
+    again = run_stages(torch_lake, recompute=True)  # refused, should a bit differ
+    assert [result.version for result in again.values()] == [result.version for result in first.values()]
+
+
+def test_a_training_without_the_environment_of_its_family_is_refused_before_it_starts(
+    torch_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(environment.PYTHONS, environment.TORCH, torch_lake.pipeline.folder / "none")
+    with pytest.raises(RefusedError, match=r"(?s)training\.candidates\.net: pytorch needs PyTorch, and .* Run `make torch`"):
+        plan_work(torch_lake, LAST, "net")
+    assert plan_work(torch_lake, LAST, "logistic")[1] is not None
+
+
+def test_an_image_without_the_libraries_of_a_family_refuses_its_job(torch_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
+    monkeypatch.setenv("PERENNIAL_TORCH_TRAINER_IMAGE", "perennial-trainer:1")
+    monkeypatch.setattr(pod_training, "Cluster", lambda _: ScriptedCluster([runs_trainer]))
+    monkeypatch.setattr(pod_training, "POLL_SECONDS", 0.05)
+    _, work = plan_work(torch_lake, LAST, "net")
+    assert work is not None
+    with pytest.raises(RefusedError, match=r"torch: no version is installed, the job needs 2\."):
+        open_trainer(torch_lake).train(work)
 
 
 def test_an_edit_of_a_file_makes_its_own_candidate_and_the_blend_stale(own_lake: Lake) -> None:

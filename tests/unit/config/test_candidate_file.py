@@ -16,6 +16,7 @@ from perennial.config.candidate_file import candidate_problems
 from perennial.config.load import read_pipeline
 from perennial.config.pipeline import Pipeline
 from perennial.errors import PipelineRefusedError
+from perennial.runtime import environment
 from perennial.train.check import candidate_problems as settings_problems
 
 Factory = Callable[..., Pipeline]
@@ -25,24 +26,30 @@ FIT = "from sklearn import svm\n\n\ndef fit(rows, task, seed):\n    return svm.S
 
 
 @pytest.mark.parametrize(
-    ("function", "text", "problem"),
+    ("family", "text", "problem"),
     [
-        ("build", "def make(columns, task): return 1\n", "it defines no function build. Write def build(columns, task)"),
-        ("build", "def build(columns): return 1\n", "line 1: build must take two arguments, the columns and the task"),
-        ("build", "def build(a, b, c): return 1\n", "line 1: build must take two arguments"),
-        ("fit", "def fit(rows, task): return 1\n", "line 1: fit must take three arguments, the rows, the task and the seed"),
-        ("fit", f"import torch\n{FIT}", "line 1: it imports 'torch'. Only Python's own modules, keras, lightgbm, numpy, scipy"),
-        ("fit", "def fit(rows, task, seed:\n", "line 1: '(' was never closed"),
+        ("keras", "def make(columns, task): return 1\n", "it defines no function build. Write def build(columns, task)"),
+        ("keras", "def build(columns): return 1\n", "line 1: build must take two arguments, the columns and the task"),
+        ("keras", "def build(a, b, c): return 1\n", "line 1: build must take two arguments"),
+        ("file", "def fit(rows, task): return 1\n", "line 1: fit must take three arguments, the rows, the task and the seed"),
+        (
+            "keras",
+            f"import torch\n{BUILD}",
+            "line 1: it imports 'torch'. Only Python's own modules, keras, lightgbm, numpy, scipy",
+        ),
+        ("pytorch", BUILD, "line 1: it imports 'keras'. Only Python's own modules, numpy, torch are possible"),
+        ("file", f"import torch\n{FIT}", "line 1: it imports 'torch'. Only Python's own modules, keras, lightgbm, numpy, scipy"),
+        ("file", "def fit(rows, task, seed:\n", "line 1: '(' was never closed"),
     ],
 )
-def test_a_file_that_cannot_be_a_candidate_is_told_with_its_line(function: str, text: str, problem: str) -> None:
-    assert any(problem in found for found in candidate_problems(text, function)), candidate_problems(text, function)
+def test_a_file_that_cannot_be_a_candidate_is_told_with_its_line(family: str, text: str, problem: str) -> None:
+    assert any(problem in found for found in candidate_problems(text, family)), candidate_problems(text, family)
 
 
 def test_a_function_of_the_right_arguments_is_a_candidate() -> None:
-    assert candidate_problems(BUILD, "build") == candidate_problems(FIT, "fit") == []
-    assert candidate_problems("def build(columns, task, units=(8,)): return 1\n", "build") == []
-    assert candidate_problems("def fit(*everything): return 1\n", "fit") == []
+    assert candidate_problems(BUILD, "keras") == candidate_problems(FIT, "file") == []
+    assert candidate_problems("def build(columns, task, units=(8,)): return 1\n", "keras") == []
+    assert candidate_problems("def fit(*everything): return 1\n", "file") == []
 
 
 def write(pipeline_factory: Factory, candidates: Any, **files: str) -> Path:
@@ -97,9 +104,32 @@ def test_every_mismatch_of_candidates_and_files_is_listed(pipeline_factory: Fact
     monkeypatch.setenv(TRUST, "machine_faults")
     text = refusal(yaml)
     assert "training.candidates.net has no file candidates/net.py that defines build" in text
-    assert "candidates/nett.py: the YAML has no candidate 'nett' of the family keras or file. Did you mean 'net'?" in text
-    assert "candidates/mlp.py: the YAML has no candidate 'mlp' of the family keras or file." in text
+    assert "candidates/nett.py: the YAML has no candidate 'nett' of the family keras, pytorch, file. Did you mean 'net'?" in text
+    assert "candidates/mlp.py: the YAML has no candidate 'mlp' of the family keras, pytorch, file." in text
     assert "candidates/file.py: it defines no function fit. Write def fit(rows, task, seed)" in text
+
+
+def test_a_network_of_pytorch_is_refused_where_pytorch_is_not_installed(
+    pipeline_factory: Factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    yaml = write(pipeline_factory, {"mlp": None, "net": {"family": "pytorch"}}, net="def build(columns, task):\n    return 1\n")
+    monkeypatch.setenv(TRUST, "machine_faults")
+    number = next(index for index, line in enumerate(yaml.read_text().splitlines(), start=1) if "net:" in line)
+    pipeline, python = read_pipeline(yaml), tmp_path / ".torch/bin/python"
+    monkeypatch.setitem(environment.PYTHONS, environment.TORCH, python)
+    (problem,) = settings_problems(pipeline)
+    assert problem.startswith(
+        f"pipeline.yaml, line {number}: training.candidates.net: pytorch needs PyTorch, and {python} does not"
+    )
+    assert "Run `make torch` (5.7 GB)" in problem
+    assert settings_problems(pipeline, "mlp") == []
+    monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")  # its pods have PyTorch in their image
+    assert settings_problems(pipeline) == []
+    monkeypatch.undo()
+    python.parent.mkdir(parents=True)
+    python.touch()
+    monkeypatch.setitem(environment.PYTHONS, environment.TORCH, python)
+    assert settings_problems(pipeline) == []
 
 
 def test_settings_that_scikit_learn_refuses_are_listed_with_their_lines(

@@ -98,13 +98,13 @@ TRAINING = {"window_days": 4, "holdout_days": 2, "min_days": 5}
         ({"label": {**MINUTES, "range": [5, 1]}}, "label.range"),
         (
             {"training": {**TRAINING, "candidates": ["logistic"]}},
-            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, sklearn, keras, file, "
-            "blend",
+            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, sklearn, keras, "
+            "pytorch, file, blend",
         ),
         (
             {"training": {**TRAINING, "candidates": ["linear"]}},
             "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, "
-            "lightgbm, sklearn, keras, file, blend",
+            "lightgbm, sklearn, keras, pytorch, file, blend",
         ),
         (
             {"training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesClassifier"}}}},

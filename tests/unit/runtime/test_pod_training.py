@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
+from perennial.config.candidates import Mlp, PyTorch
 from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
@@ -36,7 +37,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> ScriptedCluster:
 
 def open_trainer(written: set[str], **resources: Any) -> PodTrainer:
     """Return a trainer of a lake that has these models."""
-    training = SimpleNamespace(resources=Resources(**resources))
+    training = SimpleNamespace(resources=Resources(**resources), candidates={"mlp": Mlp(), "net": PyTorch()})
     pipeline = SimpleNamespace(name="flights", training=training)
     lake: Any = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=written.__contains__))
     return PodTrainer(lake)
@@ -80,6 +81,17 @@ def test_other_jobs_for_the_same_models_share_the_pod_and_other_models_do_not(cl
         for training in (WORK, replace(WORK, jobs=["s3://a", "s3://b"]), replace(WORK, key="f" * 64))
     )
     assert name == same != other
+
+
+def test_a_family_with_libraries_of_its_own_has_an_image_of_its_own(
+    cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, work = open_trainer(set()), replace(WORK, candidate="net")
+    with pytest.raises(RefusedError, match=r"(?s)PERENNIAL_TORCH_TRAINER_IMAGE is not set.*`make image-trainer-torch` builds it"):
+        trainer.make_body(work)
+    monkeypatch.setenv("PERENNIAL_TORCH_TRAINER_IMAGE", "perennial-trainer-torch:1")
+    images = [trainer.make_body(some)["spec"]["containers"][0]["image"] for some in (WORK, work)]
+    assert images == ["perennial-trainer:1", "perennial-trainer-torch:1"]
 
 
 @pytest.mark.parametrize("found", [exits(1), EVICTED], ids=["failed", "evicted"])

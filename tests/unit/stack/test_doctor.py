@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from perennial.config.pipeline import Pipeline
+from perennial.runtime import environment
 from stack import doctor, machine
 from stack.config import REPO, StackConfig
 from stack.plan import Part
@@ -36,6 +39,20 @@ def test_missing_tools_and_pipelines_all_show_at_once(tmp_path: Path) -> None:
     ill = {subject for subject, finding in findings.items() if finding.fix}
     assert {"control plane", "object store", "spark", "spark-submit", "pipelines"} <= ill
     assert "make setup" in findings["spark"].fix
+
+
+def test_a_pipeline_whose_libraries_are_not_installed_is_named(
+    tmp_path: Path, pipeline_factory: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pipelines/machine_faults/candidates"
+    folder.mkdir(parents=True)
+    (folder / "net.py").write_text("def build(columns, task):\n    return 1\n")
+    monkeypatch.setenv("PERENNIAL_TRUSTED_PIPELINES", "machine_faults")
+    monkeypatch.setitem(environment.PYTHONS, environment.TORCH, tmp_path / "none")
+    pipeline_factory(lambda document: document["training"].update(candidates={"net": {"family": "pytorch"}}))
+    finding = examine(tmp_path / "pipelines")["candidates of machine_faults"]
+    assert "Run `make torch`" in finding.found
+    assert not finding.fix
 
 
 def test_taken_port_names_its_holder(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from authors import FOREST, NETWORK, NETWORK_OF_NUMBERS, train
 from windows import store_minutes, with_minutes
 
-from perennial.config.candidate_file import FUNCTIONS, candidate_problems
+from perennial.config.candidate_file import candidate_problems
 from perennial.config.candidates import Sklearn
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs, Training
@@ -207,7 +207,7 @@ def test_the_documented_files_can_be_trained(
     window: MakeWindow, difference: Difference, documented: Callable[[str, str], list[str]], family: str, place: int
 ) -> None:
     source = documented("docs/how-to/predict-a-number.md", "python")[place]
-    assert candidate_problems(source, FUNCTIONS[family]) == []
+    assert candidate_problems(source, family) == []
     (block,) = documented("docs/how-to/predict-a-number.md", "yaml")[1:]
     candidates = Training.model_validate(yaml.safe_load(block)["training"]).candidates
     assert [item.family for item in candidates.values()] == ["xgboost", "sklearn", "keras", "file"]
