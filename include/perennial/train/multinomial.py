@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_PASSES = 1000
 _GRADIENT = 1e-6
-"""Largest part of the gradient at the solution, in the coordinates of `_Scale`. Its square is about the loss that is left to gain."""
+"""Largest part of the gradient at the solution, in the coordinates of `_Scale`: its square is about the loss left to gain."""
 
 _CURVATURE = 0.25
 """Upper bound of the second derivative of a row's loss by one of its margins."""
