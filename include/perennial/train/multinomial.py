@@ -50,8 +50,8 @@ class _Scale:
             counts += sums[rows.columns : -1]
             count += len(part.y)
         penalty = np.append(np.full(rows.columns, 1 / strength), 0.0)
-        triangle: Floats = np.linalg.cholesky((_CURVATURE * squares + np.diag(penalty)) / count)
-        return cls(triangle, np.sqrt((_CURVATURE * counts + 1 / strength) / count))
+        triangle = np.linalg.cholesky((_CURVATURE * squares + np.diag(penalty)) / count)
+        return cls(np.asarray(triangle, dtype=np.float64), np.sqrt((_CURVATURE * counts + 1 / strength) / count))
 
     def to_weights(self, scaled: Floats) -> Floats:
         """Return the weights [columns, classes of the codes, intercept] at some coordinates."""
