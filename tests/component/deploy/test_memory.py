@@ -67,8 +67,8 @@ def with_classes(count: int, letters: int = 10, weights: int = 0) -> bytes:
 
 @pytest.mark.parametrize(
     ("count", "letters", "weights"),
-    [(10, 10, 0), (40_000, 6, 0), (40_000, 36, 0), (10, 10, 2_000_000)],
-    ids=["small", "short classes", "long classes", "weights"],
+    [(40_000, 6, 0), (40_000, 36, 0), (10, 10, 2_000_000)],
+    ids=["short classes", "long classes", "weights"],
 )
 def test_the_estimate_is_an_upper_bound_of_what_a_graph_takes(tmp_path: Path, count: int, letters: int, weights: int) -> None:
     file = tmp_path / "model.onnx"
