@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import lab as lab_module
@@ -104,6 +105,12 @@ def test_a_release_that_is_too_large_is_refused_with_numbers_and_bars_nothing(
     enough = re.search(r"Raise PERENNIAL_SERVER_MEMORY_MIB to (\d+) MiB or more", text)
     assert enough is not None
     assert "list customer (50,000 classes) in inputs.identifiers" in text
+    with monkeypatch.context() as patched:
+        patched.setenv("PERENNIAL_RUNTIME", "kubernetes")
+        deployment = lab.pipeline.deployment.model_copy(update={"memory": "64Mi"})
+        pods = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+        with pytest.raises(RefusedError, match=f"Raise deployment.memory to {enough[1]} MiB or more"):
+            deploy(pods, D1, runtime)
     assert runtime.staged_releases == []
     assert read_active(lab.lake).release is None
     assert not read_chain(lab.lake).interventions
