@@ -83,7 +83,7 @@ class Product:
             graph, answer = train(family, window, seed)
             spent = time.process_time() - began
             test = self._table.take(split.test)
-            rows = [Rows("test", *to_arrays(test, self._inputs))]
+            rows = [Rows(*to_arrays(test, self._inputs), "test, row {}".format)]
             no_holdout = StoredHoldout(None, 0, window.target.label)
             compared = chain(rows, rows_to_compare(self._inputs, window, no_holdout, []))
             parity = compare(graph, answer, family, compared, window.target.spread)

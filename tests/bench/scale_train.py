@@ -30,11 +30,13 @@ from rich.console import Console
 from perennial.config.candidates import FAMILIES
 from perennial.config.pipeline import BinaryLabel, Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.lake.tables import TableState
 from perennial.settings import var_folder
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
-from perennial.train.needs import estimate_needs
+from perennial.train.needs import Needs, estimate_needs
+from perennial.train.wide import has_codes
 
 FIRST = date(2026, 1, 1)
 WINDOW_DAYS, HOLDOUT_DAYS = 28, 7
@@ -104,6 +106,7 @@ def misses(kind: str, rows: int, cost: dict[str, Any]) -> list[str]:
 def measure(folder: Path, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Write a table and yield the cost of each kind of training on it."""
     location, snapshot = write_table(folder, rows // WINDOW_DAYS)
+    allow_reading(folder)
     for kind, candidate, wide in (
         ("logistic", "logistic", False),
         ("logistic, codes", "logistic", True),
@@ -115,7 +118,7 @@ def measure(folder: Path, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:
         path.write_bytes(body)
         command = [sys.executable, __file__, "--child", str(path)]
         cost = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-        needs = estimate_needs(candidate, job.settings, job.inputs, job.label, job.features.rows, job.features.window, None)
+        needs = estimate_job(job)
         yield (
             kind,
             {
@@ -129,9 +132,17 @@ def measure(folder: Path, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
+def estimate_job(job: TrainingJob) -> Needs:
+    """Return what the plan of a job says that it takes."""
+    features = job.features
+    newest = max(features.window)
+    state = TableState("features", features.metadata_location, features.snapshot_id, {})
+    is_coded = has_codes(state, job.inputs, newest, features.rows[newest])
+    return estimate_needs(job.candidate, job.settings, job.inputs, job.label, features.rows, features.window, has_codes=is_coded)
+
+
 def run_child(path: Path) -> int:
     """Train the job of a file, and print its cost."""
-    from perennial.lake import files
     from perennial.train import __main__ as trainer
     from perennial.train.scratch import Scratch
 
@@ -144,12 +155,19 @@ def run_child(path: Path) -> int:
         most = max(most, scratch.written)
 
     Scratch._count = count  # type: ignore[method-assign]
-    files.lake_root = lambda: f"file://{path.parent}"  # type: ignore[attr-defined]
+    allow_reading(path.parent)
     began = time.process_time()
     trainer.run_job(FolderObjects(path.parent), f"s3://bench/jobs/{path.name}")  # type: ignore[arg-type]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sys.stdout.write(json.dumps({"cpu": time.process_time() - began, "peak": peak, "scratch": most}))
     return 0
+
+
+def allow_reading(folder: Path) -> None:
+    """Let this process read tables of a folder, in place of those of the lake."""
+    from perennial.lake import files
+
+    files.lake_root = lambda: f"file://{folder}"  # type: ignore[attr-defined]
 
 
 @dataclass

@@ -6,8 +6,9 @@ RANDOM=100 draws a hundred seeds at random and prints them; ONLY="7 12" repeats 
 With --big (BIG=1), the killed backfill treats every date as a big one, so that many Spark tasks share it.
 At least 30 % of the kills are of the scheduler, and half of these meet it while it holds row locks.
 
-Each of the two backfills has a stack of its own.
+Each of the two backfills has a stack of its own, in which the first date is released before: its release scores the others.
 Afterwards every partition's digest, the rows as they are read, the weights and the decisions must be the same.
+Every date must have scores, each row once, and they must be those that the same release gives in the clean stack.
 A service that was killed is started again by `stack up`, as its supervisor would.
 When the backfill ends before the last kill, its dates are computed again, six at a time, until the last kill.
 
@@ -28,20 +29,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import yaml
 from killer import Killer
-from outcome import contents
-from own_stack import own_stack
+from outcome import contents, scores_of
+from own_stack import own_stack, run_stack
 from rich.console import Console
 from watchdog import Watchdog
 
 from perennial.backfill.airflow_access import open_airflow
-from perennial.calendar import days, midnight
+from perennial.calendar import DAY, days, midnight
 from perennial.config.load import FILE, load_pipeline
+from perennial.deploy.active import read_active
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
@@ -90,18 +92,27 @@ def main() -> int:
     with landed("clean", last) as (lake, _):
         backfill(FIRST, last, runs_at_once=1)
         clean = contents(lake, days(FIRST, last))
+        expected = score_all(lake, last)
     big = {"PERENNIAL_BIG_DATE_ROWS": "0"} if given.big else {}
     with landed("killed", last, **big) as (lake, config):
         problem, killer, longest = under_kills(config, seeds, last)
         killed = {} if problem else contents(lake, days(FIRST, last))
+        scores = {} if problem else scores_of(lake)
         stale = sum(entry.stale for entry in read_chain(lake).entries.values())
     say(f"{len(killer.killed)} of {len(seeds)} kills: {killer.summary()}; the longest time without progress was {longest:.0f} s")
     differing = sorted(name for name in {*clean, *killed} if clean.get(name) != killed.get(name)) if not problem else []
+    differing += sorted(name for name, found in scores.items() if expected.get(name) != found)
+    if not problem:
+        scored = {name.removeprefix("scores ").partition("/")[0] for name in scores}
+        differing += [f"no scores of {day}" for day in days(FIRST, last) if str(day) not in scored]
     if problem or differing or stale or len(killer.killed) < len(seeds):
         say(f"✗ {problem}" if problem else f"✗ {len(differing)} differ, {stale} decisions are stale: {', '.join(differing[:20])}")
         say(again)
         return 1
-    say(f"✓ {len(clean)} partitions, weights and decisions are those of the clean serial run")
+    say(
+        f"✓ {len(clean)} partitions, weights and decisions are those of the clean serial run, and the scores of {len(scores)} "
+        "dates and releases are those of its releases"
+    )
     return 0
 
 
@@ -147,28 +158,46 @@ def say(text: str) -> None:
 
 @contextmanager
 def landed(name: str, last: date, **settings: str) -> Iterator[tuple[Lake, StackConfig]]:
-    """Start a stack with nothing in it but one small pipeline and its landed drops."""
+    """
+    Start a stack with nothing in it but one small pipeline and its landed drops.
+
+    Only the newest date is released, so the first one runs before the others land.
+    """
     place = var_folder().resolve() / "chaos" / name
     pipelines = place / "pipelines"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(REPO / "tests/pipelines" / PIPELINE, pipelines / PIPELINE)
-    document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8")) | {"end": last}
+    document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8"))
+    document |= {"end": last, "scoring": {"table": "features"}}
     (pipelines / PIPELINE / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     say(f"The {name} backfill: starting a stack, landing {LANDED} to {last}")
     with own_stack(place, OFFSET, PERENNIAL_PIPELINES=str(pipelines), **settings):
         lake = open_lake(load_pipeline(PIPELINE))
-        land(lake, last)
+        land(lake, LANDED, FIRST)
+        backfill(FIRST, FIRST, runs_at_once=1)
+        if read_active(lake).release is None:
+            raise SystemExit(f"No release of {FIRST} serves, so nothing would be scored.")
+        land(lake, FIRST + DAY, last)
         yield lake, StackConfig(REPO, place, OFFSET, pipelines)
 
 
-def land(lake: Lake, last: date) -> None:
-    """Land every date, the manifest of each last."""
+def score_all(lake: Lake, last: date) -> dict[str, Any]:
+    """Score every date by each release, and return all scores by date and release."""
+    program = [str(Path(sys.executable).with_name("perennial")), "score", PIPELINE, "--from", str(FIRST), "--to", str(last)]
+    releases = [uri.rpartition("/")[2].removesuffix(".json") for uri in lake.objects.list(lake.layout.releases)]
+    for release in releases:
+        run_stack([*program, "--release", release])
+    return scores_of(lake)
+
+
+def land(lake: Lake, first: date, last: date) -> None:
+    """Land dates, the manifest of each last."""
     spec = importlib.util.spec_from_file_location("machine_data", REPO / "tests/pipelines/generate.py")
     if spec is None or spec.loader is None:
         raise SystemExit("tests/pipelines/generate.py cannot be read.")
     data = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(data)
-    for day in days(LANDED, last):
+    for day in days(first, last):
         for name, body in data.drop(day).items():
             bucket, key = split_uri(lake.pipeline.sources[data.SOURCE].drop_uri(day) + name)
             lake.objects.client.put_object(Bucket=bucket, Key=key, Body=body)

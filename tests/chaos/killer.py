@@ -18,17 +18,26 @@ from own_stack import STACK, run_stack
 from stack.config import StackConfig
 from stack.process import recorded
 
-TASK, SPARK, TRAINER = "task", "spark", "trainer"
+TASK, SPARK, TRAINER, SCORER = "task", "spark", "trainer", "scorer"
 SCHEDULER, LOCKED, MISSED = "scheduler", "scheduler with row locks", "scheduler that was to hold row locks and held none"
 OF_SCHEDULER = (SCHEDULER, LOCKED, MISSED)
 S3, POSTGRES = "s3", "postgres"
-WORK = (TASK, SPARK, TRAINER)
+WORK = (TASK, SPARK, TRAINER, SCORER)
+MARKERS = {
+    SPARK: ("org.apache.spark.deploy.SparkSubmit",),
+    TRAINER: ("perennial.train",),
+    SCORER: ("org.apache.spark.deploy.SparkSubmit", "perennial/score/"),
+}
+"""The texts of a command line by which the process of a kind is known; a Python worker of a scorer counts as one too."""
 KINDS = (*WORK, *WORK, S3, POSTGRES, *[SCHEDULER] * 7)
-"""The seeds draw the scheduler for 47 of a hundred kills."""
+"""The seeds draw the scheduler for 41 of a hundred kills."""
 
 MIN_SCHEDULER_PERCENT = 30
 PATIENCE_SECONDS = 20
 """How long a kill waits for the kind that its seed drew; then it takes any that is there."""
+
+SCORER_SECONDS = 240
+"""The same for a scorer: it is the last stage of a batch, and a short one."""
 
 LOCK_SECONDS = 5
 """Seconds that a kill waits for row locks. A busy scheduler takes some in each loop, at least once a second."""
@@ -101,7 +110,7 @@ class Killer(threading.Thread):
             if not self._is_busy():
                 since = time.monotonic()  # a stack that has no work, or pauses before a retry, is not worth a kill
                 continue
-            late = time.monotonic() - since > PATIENCE_SECONDS
+            late = time.monotonic() - since > (SCORER_SECONDS if drawn == SCORER else PATIENCE_SECONDS)
             for kind in chance.sample(KINDS, len(KINDS)) if late else [drawn]:
                 if killed := self._kill_one(kind, chance):
                     return killed
@@ -147,8 +156,9 @@ class Killer(threading.Thread):
         tasks = [task for worker in scheduler_of(self.config).children() for task in worker.children()]
         if kind == TASK:
             return tasks
-        marker = "org.apache.spark.deploy.SparkSubmit" if kind == SPARK else "perennial.train"
-        return [one for task in tasks for one in task.children(recursive=True) if marker in " ".join(one.cmdline())]
+        below = [one for task in tasks for one in task.children(recursive=True)]
+        found = [one for one in below if all(marker in " ".join(one.cmdline()) for marker in MARKERS[kind])]
+        return [*found, *(worker for one in found for worker in one.children(recursive=True))] if kind == SCORER else found
 
     def _service(self, name: str) -> psutil.Process:
         record = recorded(self.config, name)

@@ -32,6 +32,28 @@ def contents(lake: Lake, decided: Iterable[date]) -> dict[str, Any]:
     return found
 
 
+def scores_of(lake: Lake) -> dict[str, Any]:
+    """
+    Return the digest and the rows of the scores of every date and release, by name.
+
+    :raises AssertionError: a date and release has other rows than its commit records, or the scores of a row twice
+    """
+    state = lake.tables.state("scores")
+    if state.metadata_location is None:
+        return {}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in open_table(state.metadata_location).scan(snapshot_id=state.snapshot_id).to_arrow().to_pylist():
+        rows.setdefault(f"{row['date']}/{row['release']}", []).append(row)
+    assert rows.keys() == state.partitions.keys(), (sorted(rows), sorted(state.partitions))
+    found: dict[str, Any] = {}
+    for place, some in rows.items():
+        partition, keys = state.partitions[place], {tuple(row[name] for name in lake.pipeline.row_key) for row in some}
+        assert len(some) == len(keys) == partition.rows, f"{place}: {len(some)} rows, {len(keys)} keys, {partition.rows} recorded"
+        texts = "\n".join(sorted(repr(sorted(row.items())) for row in some))
+        found[f"scores {place}"] = (partition.digest, partition.rows, sha256(texts.encode()))
+    return found
+
+
 def rows_by_day(state: Any) -> dict[str, list[str]]:
     """Return the rows of each date as text, as they are read back."""
     table = open_table(state.metadata_location)

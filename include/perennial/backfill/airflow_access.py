@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,32 +31,78 @@ def open_airflow() -> AirflowClient:
     records = var / "run"
     if not settings.airflow_login.resolve().is_relative_to(var) or not records.is_dir():
         return AirflowClient(settings.airflow_url, password)  # another Airflow, or parts in containers, which keep no records
-    return AirflowClient(settings.airflow_url, password, check_server=partial(check_server, settings.airflow_url, records))
+    return AirflowClient(settings.airflow_url, password, check_server=ServerCheck(settings.airflow_url, records))
 
 
-def check_server(url: str, records: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class _Listener:
     """
-    Check that the process that the stack recorded as its API server listens on the port of `url`.
+    A socket that listens on a port, in the recorded process or one of its children.
 
-    Any user's program can listen there while the API server is down.
-
-    :raises UnreachableError: if it does not; it may come back
+    :param inode: the kernel's number of the socket; None: this system does not tell it
     """
-    port = urlsplit(url).port
-    if port not in _listening_ports(records / f"{SERVICE}.json"):
-        raise UnreachableError(
-            f"The stack's API server of Airflow does not listen on port {port}, so nothing was sent to {url}. See `make status`."
-        )
+
+    leader: psutil.Process
+    process: psutil.Process
+    descriptor: int
+    inode: int | None
+
+    def is_open(self) -> bool:
+        """Return whether the process still holds the very same socket. Then no other program can have its port."""
+        return self.inode is not None and self.process.is_running() and _inode(self.process, self.descriptor) == self.inode
 
 
-def _listening_ports(record: Path) -> set[int]:
-    """Return the ports of the recorded process and its children; none if it has ended."""
+class ServerCheck:
+    """
+    Checks that the process that the stack recorded as its API server listens on the port of a URL.
+
+    Any user's program can listen there while the API server is down. A backfill asks four times a second, and the sockets of all
+    processes take 20 ms to read. So the check remembers the socket that it found, and reads all of them again once it is closed.
+    """
+
+    def __init__(self, url: str, records: Path) -> None:
+        self._url = url
+        self._record = records / f"{SERVICE}.json"
+        self._listener: _Listener | None = None
+
+    def __call__(self) -> None:
+        """
+        Check it once.
+
+        :raises UnreachableError: if it does not; it may come back
+        """
+        port, leader, known = urlsplit(self._url).port, _find_leader(self._record), self._listener
+        if leader is None or known is None or known.leader != leader or not known.is_open():
+            self._listener = None if leader is None else _find_listener(leader, port)
+        if self._listener is None:
+            raise UnreachableError(
+                f"The stack's API server of Airflow does not listen on port {port}, so nothing was sent to {self._url}. "
+                "See `make status`."
+            )
+
+
+def _find_leader(record: Path) -> psutil.Process | None:
+    """Return the recorded process, or None if it has ended."""
     try:
-        leader = read_record(record).process()
-        if leader is None:
-            return set()
-        processes = (leader, *leader.children(recursive=True))
-        connections = [connection for process in processes for connection in process.net_connections("tcp")]
-    except (FileNotFoundError, psutil.Error):
-        return set()
-    return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
+        return read_record(record).process()
+    except FileNotFoundError:
+        return None
+
+
+def _find_listener(leader: psutil.Process, port: int | None) -> _Listener | None:
+    """Return the socket by which a process or one of its children listens on a port, or None."""
+    try:
+        for process in (leader, *leader.children(recursive=True)):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return _Listener(leader, process, connection.fd, _inode(process, connection.fd))
+    except psutil.Error:  # one of them has just ended
+        pass
+    return None
+
+
+def _inode(process: psutil.Process, descriptor: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{process.pid}/fd/{descriptor}").st_ino
+    except OSError:  # the descriptor is closed, or there is no /proc
+        return None

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import ClassVar
 
 from perennial.deploy.active import read_active
+from perennial.deploy.memory import check_memory
 from perennial.deploy.newest import Later, later_drops
 from perennial.deploy.protocol import Steps, SupersededError, bring_live
 from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release
@@ -61,6 +62,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> Deployed:
 
     :raises ReleaseFailedError: the release failed; the error reports the cause and what serves now
     :raises ReleaseUnprovenError: the release could not be judged; nothing is recorded, and a rerun tries again
+    :raises RefusedError: the release takes more memory than its servers may give it; nothing is recorded
     :raises EndpointMissingError: the release is active, but no server follows the pointer
     """
     chain, active = read_chain(lake), read_active(lake)
@@ -116,6 +118,7 @@ def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> Steps:
         model, reason = _to_release(lake, chain, plan.day)
         return reason if model is None else None if model == plan.model else f"{model.version} is the champion of {plan.day} now"
 
+    check_memory(lake, plan)
     return bring_live(lake, runtime, build_release(lake, plan), may_switch)
 
 

@@ -60,16 +60,17 @@ class CellFiles:
     width: int
 
     def read(self) -> Iterator[tuple[slice, Cells]]:
-        """Yield the place of some rows among all, and their cells, in order."""
-        begin = 0
+        """Yield the place of some rows among all, and their cells, in order. The next cells take the place of the last ones."""
+        begin, most = 0, max((count for _, count in self.parts), default=0)
+        # Memory that is used again costs no page faults, which take longer than the arithmetic.
+        stored, places, values, room = np.empty(most, "<f4"), np.empty(most, "<i4"), np.empty(most), np.empty(most)
         for part, (rows, count) in enumerate(self.parts):
-            values, places = np.empty(self.width + count), np.empty(self.width + count, dtype=np.int32)
-            places[: self.width] = np.arange(self.width)
             with _path(self.matrix, part).open("rb") as file:
                 y, ends = np.fromfile(file, "i1", rows).astype(np.float64), np.fromfile(file, "<i4", rows + 1)
-                places[self.width :] = np.fromfile(file, "<i4", count)
-                values[self.width :] = np.fromfile(file, "<f4", count)
-            yield slice(begin, begin + rows), Cells(self.width, values, places, ends, y)
+                file.readinto(places[:count].view("u1").data)
+                file.readinto(stored[:count].view("u1").data)
+            values[:count] = stored[:count]
+            yield slice(begin, begin + rows), Cells(self.width, values[:count], places[:count], ends, y, room[:count])
             begin += rows
 
 
@@ -78,9 +79,10 @@ class Cells:
     """
     The non-zero cells of some rows, each row from its last column to its first.
 
-    :param values: the cells, after room for one row of all columns
-    :param places: their columns, after those of that row
+    :param values: the cells
+    :param places: their columns
     :param ends: the end of each row among the cells, after a 0
+    :param room: as many numbers, for the results of `scale`
     """
 
     width: int
@@ -88,39 +90,36 @@ class Cells:
     places: NDArray[np.int32]
     ends: NDArray[np.int32]
     y: Floats
+    room: Floats
 
     def margins(self, weights: Floats) -> Floats:
         """Return the product of each row with the weights, of which the last is the intercept."""
-        cells = slice(None, self.width - 1 if self.width else None, -1)
         ends = self.ends[-1] - self.ends[::-1]
-        products: Floats = self._rows(self.values[cells], self.places[cells], ends) @ weights[:-1]
+        products = self._multiply(ends, self.places[::-1].copy(), self.values[::-1].copy(), weights[:-1])
         result: Floats = products[::-1] + weights[-1]
         return result
 
     def scale(self, factors: Floats) -> Floats:
-        """Return the values times the factors of their rows."""
-        scaled = self.values.copy()
-        scaled[self.width :] *= np.repeat(factors, np.diff(self.ends))
-        return scaled
+        """Return the values times the factors of their rows, until the next call."""
+        return np.multiply(self.values, np.repeat(factors, np.diff(self.ends)), out=self.room)
 
     def products(self, values: Floats, vector: Floats) -> Floats:
         """Return the product of each row with a vector, for other values of the same cells."""
-        result: Floats = self._rows(values[self.width :], self.places[self.width :], self.ends) @ vector
+        return self._multiply(self.ends, self.places, values, vector)
+
+    def add(self, sums: Floats, terms: Floats, values: Floats | None = None) -> None:
+        """Add the rows times their terms to the sums by column, one row after the other."""
+        # scipy's product of an array and a vector begins with new sums: added to the old ones, they would have other bits.
+        from scipy.sparse._sparsetools import csc_matvec
+
+        csc_matvec(self.width, len(terms), self.ends, self.places, self.values if values is None else values, terms, sums)
+
+    def _multiply(self, ends: NDArray[np.int32], places: NDArray[np.int32], values: Floats, vector: Floats) -> Floats:
+        from scipy.sparse._sparsetools import csr_matvec
+
+        result = np.zeros(len(ends) - 1)
+        csr_matvec(len(result), self.width, ends, places, values, vector, result)
         return result
-
-    def add(self, sums: Floats, terms: Floats, values: Floats | None = None) -> Floats:
-        """Return the sums by column with the rows times their terms added, one row after the other."""
-        # The sums so far are a first row: adding a product to them would add the rows among themselves first.
-        values = self.values if values is None else values
-        values[: self.width] = sums
-        rows = self._rows(values, self.places, np.append(0, self.ends + self.width).astype(np.int32))
-        result: Floats = rows.T @ np.append(1.0, terms)
-        return result
-
-    def _rows(self, values: Floats, places: NDArray[np.int32], ends: NDArray[np.int32]) -> csr_array:
-        from scipy.sparse import csr_array
-
-        return csr_array((values, places, ends), shape=(len(ends) - 1, self.width))
 
 
 def store_cells(matrix: MatrixFiles) -> CellFiles:
@@ -179,41 +178,52 @@ class _Objective:
         self._penalty = penalty
         self._loss = HalfBinomialLoss()
         rows, scratch = cells.matrix.rows, cells.matrix.window.scratch
-        self._terms, self._factors = scratch.map("terms", rows), scratch.map("factors", rows)
+        self._terms, self._factors, self._margins = (scratch.map(name, rows) for name in ("terms", "factors", "margins"))
+        self._weights: Floats | None = None
+        """The weights of which the margins are kept: the solver asks for the loss and both derivatives at the same ones."""
 
     def loss(self, weights: Floats) -> float:
         """Return the mean loss with the penalty."""
-        for place, cells in self._cells.read():
-            self._loss.loss(cells.y, cells.margins(weights), loss_out=self._terms[place])
+        for place, cells in self._read(weights):
+            self._loss.loss(cells.y, self._margins[place], loss_out=self._terms[place])
         mean = float(self._terms.sum() / len(self._terms))
         return mean + float(0.5 * self._penalty * (weights[:-1] @ weights[:-1]))
 
     def gradient(self, weights: Floats) -> Floats:
         """Return the first derivative."""
         sums = np.zeros(len(weights) - 1)
-        for place, cells in self._cells.read():
+        for place, cells in self._read(weights):
             terms = self._terms[place]
-            self._loss.gradient(cells.y, cells.margins(weights), gradient_out=terms)
+            self._loss.gradient(cells.y, self._margins[place], gradient_out=terms)
             terms /= len(self._terms)
-            sums = cells.add(sums, terms)
+            cells.add(sums, terms)
         return np.append(sums + self._penalty * weights[:-1], self._terms.sum())
 
     def gradient_and_hessian(self, weights: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
         """Return the first derivative, and a function that multiplies the second one with a vector."""
         gradient = self.gradient(weights)
         by_column = np.zeros(len(weights) - 1)
-        for place, cells in self._cells.read():
-            _, factors = self._loss.gradient_hessian(cells.y, cells.margins(weights), hessian_out=self._factors[place])
+        for place, cells in self._read(weights):
+            _, factors = self._loss.gradient_hessian(cells.y, self._margins[place], hessian_out=self._factors[place])
             factors /= len(self._factors)
-            by_column = cells.add(by_column, np.ones(len(factors)), cells.scale(factors))
+            cells.add(by_column, np.ones(len(factors)), cells.scale(factors))
         total = self._factors.sum()
 
         def multiply(vector: Floats) -> Floats:
             sums = np.zeros(len(vector) - 1)
             for place, cells in self._cells.read():
-                sums = cells.add(sums, cells.products(cells.scale(self._factors[place]), vector[:-1]))
+                cells.add(sums, cells.products(cells.scale(self._factors[place]), vector[:-1]))
             sums += self._penalty * vector[:-1]
             sums += vector[-1] * by_column
             return np.append(sums, by_column @ vector[:-1] + total * vector[-1])
 
         return gradient, multiply
+
+    def _read(self, weights: Floats) -> Iterator[tuple[slice, Cells]]:
+        """Yield the cells; the margins of the rows before them, and of their own, are those of the weights."""
+        is_kept = self._weights is not None and np.array_equal(weights, self._weights)
+        for place, cells in self._cells.read():
+            if not is_kept:
+                self._margins[place] = cells.margins(weights)
+            yield place, cells
+        self._weights = weights.copy()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -40,23 +42,14 @@ class Rows:
     """
     Some rows to compare.
 
-    :param kind: their origin, for a message
-    :param names: the name of each row for a message; None: its number
+    :param name: returns the name of a row for a message, from its place
     :param found: the answers of the graph; None: they are not known yet
     """
 
-    kind: str
     numbers: Numbers
     texts: Texts
-    names: pa.Table | None = None
+    name: Callable[[int], str]
     found: Floats | None = None
-
-    def name(self, row: int) -> str:
-        """Return the name of a row."""
-        if self.names is None:
-            return f"{self.kind}, row {row}"
-        values = self.names.slice(row, 1).to_pylist()[0]
-        return f"{self.kind}, {', '.join(f'{key} {value}' for key, value in values.items())}"
 
 
 def check_size(graph: bytes, candidate: str) -> None:
@@ -119,29 +112,48 @@ def rows_to_compare(
     :param window: None: some rows of the holdout take their place
     :param found: the answers of the graph for the holdout, in its order; None: they are not known yet
     """
-    names = list(dict.fromkeys(["date", *row_key]))
-    sample: Rows | None = None
+    columns = list(dict.fromkeys(["date", *row_key]))
+    sample: tuple[str, Numbers, Texts] | None = None
     done = 0
     for part in holdout.read():
         for begin in range(0, part.table.num_rows, SLICE_ROWS):
             table = part.table.slice(begin, SLICE_ROWS)
             known = None if found is None else found[done : done + table.num_rows]
-            rows = Rows("holdout", *to_arrays(table, inputs), table.select(names), known)
-            yield rows
+            numbers, texts = to_arrays(table, inputs)
+            yield Rows(numbers, texts, partial(_name_by_key, table.select(columns)), known)
             done += table.num_rows
-            sample = sample or rows
+            sample = sample or ("holdout", numbers, texts)
     if window is not None:
         bucket = next(window.read())
-        sample = Rows("window", bucket.numbers[:_WINDOW_ROWS], bucket.texts[:_WINDOW_ROWS])
-        yield sample
+        sample = "window", bucket.numbers[:_WINDOW_ROWS], bucket.texts[:_WINDOW_ROWS]
+        yield Rows(*sample[1:], partial(_name_by_place, ["window"], len(sample[1])))
     if sample is None:
         return
-    numbers, texts = sample.numbers[:_ODD_ROWS], sample.texts[:_ODD_ROWS]
+    kind, numbers, texts = sample[0], sample[1][:_ODD_ROWS], sample[2][:_ODD_ROWS]
+    variants = _change_each_input(kind, numbers, texts, inputs)
+    # As many at once as the graph gets: a library may take longer for a call than for its rows.
+    while some := list(islice(variants, SLICE_ROWS // _ODD_ROWS)):
+        kinds, changed_numbers, changed_texts = zip(*some, strict=True)
+        yield Rows(np.concatenate(changed_numbers), np.concatenate(changed_texts), partial(_name_by_place, kinds, len(numbers)))
+
+
+def _change_each_input(kind: str, numbers: Numbers, texts: Texts, inputs: Inputs) -> Iterator[tuple[str, Numbers, Texts]]:
+    """Yield the same rows with each input null or unseen in turn, and their kind."""
     for place, name in enumerate(inputs.numbers):
-        yield Rows(f"{sample.kind} with {name} null", _with(numbers, place, np.nan), texts)
+        yield f"{kind} with {name} null", _with(numbers, place, np.nan), texts
     for place, name in enumerate(inputs.texts):
-        yield Rows(f"{sample.kind} with {name} null", numbers, _with(texts, place, ""))
-        yield Rows(f"{sample.kind} with {name} unseen", numbers, _with(texts, place, _UNSEEN))
+        yield f"{kind} with {name} null", numbers, _with(texts, place, "")
+        yield f"{kind} with {name} unseen", numbers, _with(texts, place, _UNSEEN)
+
+
+def _name_by_key(keys: pa.Table, row: int) -> str:
+    values = keys.slice(row, 1).to_pylist()[0]
+    return f"holdout, {', '.join(f'{key} {value}' for key, value in values.items())}"
+
+
+def _name_by_place(kinds: Sequence[str], count: int, row: int) -> str:
+    """Return the name of a row of several kinds, each of which has `count` rows."""
+    return f"{kinds[row // count]}, row {row % count}"
 
 
 def _format(answer: Floats | float) -> str:

@@ -24,6 +24,7 @@ from perennial.train.classes import MAX_COLUMNS
 from perennial.train.matrix_files import PART_ROWS
 from perennial.train.plan import rows_to_train
 from perennial.train.preprocess import amounts
+from perennial.train.wide import is_certain_of_codes
 from perennial.train.window import count_buckets, record_type
 
 MAX_ERROR = 1.3
@@ -32,6 +33,12 @@ MAX_ERROR = 1.3
 _CLASSES = {"hour_of_day": 24, "weekday": 7, "is_missing": 2}
 _CLASSES_OF_CATEGORY = 12
 """Classes of a category, whose number nothing knows before the rows are read."""
+
+_CELL_BYTES = 8
+"""A cell that is not zero, and its column."""
+
+_CELLS_BYTES = 30
+"""Scratch of a row beside its cells: its label, the place of its end, three numbers of the solver, and its share of a file."""
 
 _READ_BYTES = 600
 """Memory of a row while it is read, for at most MAX_READ rows at once."""
@@ -97,6 +104,8 @@ def estimate_needs(
     window: Sequence[date],
     max_rows: int | None = None,
     max_judged: int | None = None,
+    *,
+    has_codes: bool = False,
 ) -> Needs:
     """
     Estimate what a training takes.
@@ -105,6 +114,7 @@ def estimate_needs(
     :param rows: by date of window and holdout, the rows that its commit records
     :param max_rows: about how many rows of the window to choose; None: all
     :param max_judged: about how many rows of the holdout to judge; None: all
+    :param has_codes: whether it is certain that categories are codes, as `is_certain_of_codes` finds out
     """
     whole = sum(rows[day] for day in window)
     chosen, holdout = min(whole, max_rows or whole), sum(rows.values()) - whole
@@ -112,11 +122,13 @@ def estimate_needs(
     holdout = min(holdout, max_judged or holdout)
     buckets = count_buckets(chosen)
     numbers = len(amounts(inputs))
-    bins = numbers * (settings.bins if isinstance(settings, Logistic | Linear) else 0)
+    bins = numbers * _count_bins(settings, has_codes=has_codes)
     columns = numbers + bins + min(_count_classes(inputs), MAX_COLUMNS)
     a_row = record_type(inputs, label).itemsize
     min_row = a_row + 4 * numbers + 2
     row_scratch = min_row + 4 * bins + columns - numbers - bins
+    if has_codes and isinstance(settings, Logistic):  # its cells take the place of its matrix
+        row_scratch = max(row_scratch, a_row + _CELL_BYTES * _count_cells(inputs) + _CELLS_BYTES)
     judged, bucket = _JUDGED_BYTES * holdout, -(-chosen // buckets)
     if reads_parts(settings.family):
         bucket = min(bucket, PART_ROWS)
@@ -145,10 +157,33 @@ def foresee_needs(lake: Lake, last: date) -> list[Needs]:
     rows, window = known
     pipeline, training = lake.pipeline, lake.pipeline.training
     return [
-        estimate_needs(name, settings, pipeline.inputs, pipeline.label, rows, window, training.max_rows, pipeline.gate.max_rows)
+        estimate_needs(
+            name,
+            settings,
+            pipeline.inputs,
+            pipeline.label,
+            rows,
+            window,
+            training.max_rows,
+            pipeline.gate.max_rows,
+            has_codes=is_certain_of_codes(lake, settings, rows, window),
+        )
         for name, settings in training.candidates.items()
         if not parts_of(settings)
     ]
+
+
+def _count_bins(settings: Family, *, has_codes: bool) -> int:
+    """Return the number of bins of each amount: `logistic` has none beside codes."""
+    if isinstance(settings, Logistic) and has_codes:
+        return 0
+    return settings.bins if isinstance(settings, Logistic | Linear) else 0
+
+
+def _count_cells(inputs: Inputs) -> int:
+    """Return about how many cells of a row are not zero: its numbers, the marks of its nulls, and a class of each category."""
+    nulls = sum(field.nullable and field.type != "category" for field in inputs.request.values())
+    return len(amounts(inputs)) + nulls + len(inputs.one_hot) + len(inputs.categories)
 
 
 def _count_classes(inputs: Inputs) -> int:

@@ -100,10 +100,14 @@ def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:
     """Log what the training of the date takes, and refuse one that cannot fit."""
     # A DAG file imports this module, and must not import numpy.
     from perennial.train.needs import Limits, check_needs, estimate_needs
+    from perennial.train.wide import is_certain_of_codes
 
     pipeline = lake.pipeline
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
     settings = pipeline.training.candidates[plan.candidate]
-    needs = estimate_needs(plan.candidate, settings, pipeline.inputs, pipeline.label, plan.rows, plan.window, *limits)
+    has_codes = is_certain_of_codes(lake, settings, plan.rows, plan.window)
+    needs = estimate_needs(
+        plan.candidate, settings, pipeline.inputs, pipeline.label, plan.rows, plan.window, *limits, has_codes=has_codes
+    )
     log.info("The training of %s takes, by estimate: %s", day, needs.describe())
     check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {plan.candidate} for {day}")

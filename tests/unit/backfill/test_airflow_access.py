@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from perennial.backfill.airflow_access import check_server, open_airflow
+from perennial.backfill.airflow_access import ServerCheck, open_airflow
 from perennial.errors import PerennialError, UnreachableError
 
 LISTEN = """
 import socket, sys, time
-with socket.create_server(("127.0.0.1", 0)) as server:
+with socket.create_server(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0)) as server:
     print(server.getsockname()[1], flush=True)
     time.sleep(600)
 """
@@ -74,14 +76,38 @@ def test_the_recorded_process_and_its_children_are_the_stacks_own(var: Path, lis
     pid, port = listener
     for own in (pid, psutil.Process().pid):  # the listener is a child of this process
         record(var, own)
-        check_server(f"http://127.0.0.1:{port}", var / "run")
+        ServerCheck(f"http://127.0.0.1:{port}", var / "run")()
+
+
+def test_the_sockets_of_all_processes_are_read_again_only_once_the_known_one_is_closed(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[str] = []
+    read = psutil.Process.net_connections
+    monkeypatch.setattr(psutil.Process, "net_connections", lambda process, kind: readings.append(kind) or read(process, kind))
+    me = psutil.Process().pid
+    record(var, me)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
+        port = server.getsockname()[1]
+        check = ServerCheck(f"http://127.0.0.1:{port}", var / "run")
+        check()
+        check()
+        assert len(readings) == 1
+        os.dup2(other.fileno(), server.fileno())  # another socket takes the number of this one, which is closed
+        with subprocess.Popen([sys.executable, "-c", LISTEN, str(port)], stdout=subprocess.PIPE) as stranger:
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline()
+            monkeypatch.setattr(psutil.Process, "children", lambda process, recursive: [])  # it is a child of this process
+            with pytest.raises(UnreachableError, match=f"does not listen on port {port}"):
+                check()
+            stranger.kill()
 
 
 def test_a_later_process_with_the_same_number_is_not(var: Path, listener: tuple[int, int]) -> None:
     pid, port = listener
     record(var, pid, created=0.0)
     with pytest.raises(UnreachableError, match=f"does not listen on port {port}"):
-        check_server(f"http://127.0.0.1:{port}", var / "run")
+        ServerCheck(f"http://127.0.0.1:{port}", var / "run")()
 
 
 @pytest.mark.parametrize("state", ["down", "at another port", "ended"])

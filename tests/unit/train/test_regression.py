@@ -37,7 +37,7 @@ LEARNT += [(family, predict) for family in TRAINED_ON_NUMBERS[1:] for predict in
 
 def check(model: Model, window: Window, inputs: Inputs) -> float:
     """Return the largest difference of graph and library on the rows of the window."""
-    buckets = (Rows("window", bucket.numbers, bucket.texts) for bucket in window.read())
+    buckets = (Rows(bucket.numbers, bucket.texts, str) for bucket in window.read())
     return compare(model.onnx, model.answerer(), "one", buckets, window.target.spread)
 
 
