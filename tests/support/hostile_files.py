@@ -223,9 +223,9 @@ REFUSED: dict[str, tuple[Files | bytes | str | Rows, str]] = {
     "one date": (change(1, lambda rows, n: "2026-01-01"), "All rows are of 2026-01-01, expected two dates or more"),
     "no key": (change(0, lambda rows, n: "1"), "No combination of columns is unique within a date"),
     "the same data plain and compressed": ({"a.csv": TEXT.encode(), "a.csv.gz": GZIP}, "40 of 80 rows are equal"),
-    "label of one value": (change(4, lambda rows, n: "no"), "expected two values, found 'no' only"),
+    "label of one value": (change(4, lambda rows, n: "no"), "expected two values or more, found 'no' only"),
     "label of three values": (change(4, lambda rows, n: "no yes ?".split()[n % 3]), "has 3 values ('no', 'yes', '?')"),
-    "label without values": (change(4, lambda rows, n: ""), "expected two values, found no value only"),
+    "label without values": (change(4, lambda rows, n: ""), "expected two values or more, found no value only"),
     "label in quotes": (change(4, lambda rows, n: "'no'" if n % 3 else "yes '"), "is not a plain word"),
     "label of signs": (change(4, lambda rows, n: "❌" if n % 3 else "✅"), "is not a plain word"),
 }

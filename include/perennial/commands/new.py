@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -48,6 +48,10 @@ def new(
     pattern: Annotated[str, typer.Option("--from", help="Pattern of its CSV files in quotes, such as 'exports/*.csv.gz'.")],
     label: Annotated[str, typer.Option(help="Column to predict.")],
     positive: Annotated[str | None, typer.Option(help="Value of the label to predict.")] = None,
+    has_classes: Annotated[bool, typer.Option("--classes", help="Predict each of the label's 3 to 20 values.")] = False,
+    predict: Annotated[
+        str | None, typer.Option(help="Predict a label that is a number: mean, median, or a quantile such as 'quantile 0.9'.")
+    ] = None,
     key: Annotated[
         list[str] | None, typer.Option(help="Columns that identify a row of a date, separated by commas; else they are searched.")
     ] = None,
@@ -71,12 +75,13 @@ def new(
 
     root = pipelines_folder()
     check_place(root, name)
+    _check_target(positive, predict, has_classes=has_classes)
     _check_zone(time_zone)
     _check_format(date_format)
     if is_landed:
         require_store()
     keys = [column.strip() for words in key or () for column in words.split(",")]
-    options = Options(name, label, keys, date_column, positive, time_zone, date_format)
+    options = Options(name, label, keys, date_column, positive, has_classes, predict, time_zone, date_format)
     _check_pattern(pattern)
     files, ignored = find_files(pattern)
     with at_work("read the sample") as status:
@@ -114,15 +119,31 @@ def _start_server(name: str) -> bool:
     return done.returncode == 0
 
 
-def _check_zone(name: str | None) -> None:
-    from pydantic import TypeAdapter, ValidationError
+def _check_target(positive: str | None, predict: str | None, *, has_classes: bool) -> None:
+    from perennial.config.label import Prediction
 
+    given = {"--positive": positive is not None, "--classes": has_classes, "--predict": predict is not None}
+    if sum(given.values()) > 1:
+        names = " and ".join(name for name, is_given in given.items() if is_given)
+        raise RefusedError(f"{names}: expected one of them, each predicts something else")
+    if predict is not None:
+        _check_value("--predict", predict, Prediction)
+
+
+def _check_zone(name: str | None) -> None:
     from perennial.config.values import Zone
 
+    _check_value("--time-zone", name or "UTC", Zone)
+
+
+def _check_value(option: str, value: str, kind: Any) -> None:
+    """Refuse a value that pipeline.yaml refuses: it is read as the same type."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        TypeAdapter(Zone).validate_python(name or "UTC")
+        TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise RefusedError(f"--time-zone {name!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
+        raise RefusedError(f"{option} {value!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
 
 
 def _check_format(text: str | None) -> None:
@@ -226,7 +247,7 @@ def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing 
         "folder": str(folder),
         **describe_dates(draft.dates),
         "key": draft.key,
-        "label": {"column": draft.label.column.name, "positive": draft.label.positive, "share": round(draft.label.share, 4)},
+        "label": {"task": draft.label.target.task, **draft.label.target.settings, **draft.label.facts},
         "csv": draft.dialect.settings,
         "formats": draft.formats,
         "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
@@ -241,9 +262,7 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
     dates, label = draft.dates, draft.label
     print_line(f"✓ {folder}", style="green")
     print_line(f"  {len(dates.rows)} dates, {dates.first} to {dates.last}; a row is identified by {', '.join(draft.key)}")
-    print_line(
-        f"  label {label.column.name} = {label.positive}: {label.share:.1%} of the rows; {len(draft.fields)} request fields"
-    )
+    print_line(f"  predicts {label.target.describe()}: {label.summary}; {len(draft.fields)} request fields")
     if settings := draft.dialect.settings:
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, form in draft.formats.items():

@@ -64,6 +64,10 @@ def _prediction(value: Any) -> Any:
     return "median" if quantile == 0.5 else f"quantile {quantile:g}"
 
 
+Prediction = Annotated[str, BeforeValidator(_prediction)]
+"""The number to predict of all possible ones."""
+
+
 class NumberLabel(_Label):
     """
     The column of numbers to predict.
@@ -73,7 +77,7 @@ class NumberLabel(_Label):
     """
 
     task: Literal["regression"] = Field(default="regression", repr=False)
-    predict: Annotated[str, BeforeValidator(_prediction)]
+    predict: Prediction
     range: Range | None = None
     """The least and the greatest value of a label. Predictions keep to it."""
 

@@ -87,12 +87,16 @@ class Dates:
         min_days = min(30, likely * 3 // 4) if is_long else likely * 2 // 3
         return {"window_days": window, "holdout_days": holdout, "min_days": max(2, min_days), "lookback_days": 28}
 
-    def floors(self, positive_share: float) -> dict[str, int]:
-        """Return the floors of the gate that the holdout of this history can reach."""
+    def floors(self, positive_share: float | None) -> dict[str, int]:
+        """
+        Return the floors of the gate that the holdout of this history can reach.
+
+        :param positive_share: the share of positive rows; None: the label is no binary one
+        """
         rows = sum(self.rows.values()) / len(self.rows) * self.training()["holdout_days"]
-        expected = {"rows": rows, "positives": rows * positive_share}
+        expected = {"rows": rows} if positive_share is None else {"rows": rows, "positives": rows * positive_share}
         return {
-            name: floor if expected[name] >= 2 * floor else max(1, int(expected[name] / 2)) for name, floor in _FLOORS.items()
+            name: floor if count >= 2 * (floor := _FLOORS[name]) else max(1, int(count / 2)) for name, count in expected.items()
         }
 
 

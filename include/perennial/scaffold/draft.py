@@ -43,6 +43,8 @@ class Options:
     key: Sequence[str] = ()
     date_column: str | None = None
     positive: str | None = None
+    has_classes: bool = False
+    predict: str | None = None
     time_zone: str | None = None
     date_format: str | None = None
 
@@ -104,7 +106,13 @@ def make_draft(raw: Sample, options: Options, ask: Ask | None = None) -> Draft:
     sample, columns = describe_columns(raw, options.date_format)
     dialect = sample.dialect
     _require_format(columns, options.date_format)
-    label = read_label(_find(columns, options.label), options.positive, dialect.decimal)
+    label = read_label(
+        _find(columns, options.label),
+        dialect.decimal,
+        positive=options.positive,
+        has_classes=options.has_classes,
+        predict=options.predict,
+    )
     date_column = None
     if options.date_column is not None or any(day is None for day in sample.days):
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
@@ -235,7 +243,7 @@ def _choose_fields(
             continue
         field = choose_field(column, sample.dialect.decimal)
         reason = field if isinstance(field, str) else None
-        if column.distinct and (leak := find_leak(column, sample.cells(index), answers, sample.dialect.decimal)):
+        if column.distinct and (leak := find_leak(column, sample.cells(index), answers, label.sides, sample.dialect.decimal)):
             reason = f"suspected leakage: {leak}. Is it known before the label? Then add it to request and features.sql"
         if reason is not None:
             left_out[column.name] = reason

@@ -16,28 +16,35 @@ _MAX_CHANCE = 1e-6
 _PURE = 0.995
 
 
-def find_leak(column: Column, cells: Sequence[str], answers: Sequence[bool | None], decimal: str = ".") -> str | None:
-    """Return why a column is a suspect, or None. Rows without a label do not count."""
+def find_leak(
+    column: Column, cells: Sequence[str], answers: Sequence[bool | None], sides: tuple[str, str], decimal: str = "."
+) -> str | None:
+    """
+    Return why a column is a suspect, or None. Rows without a label do not count.
+
+    :param answers: the side of each row's label: True is the first one of `sides`
+    """
     pairs = [(text, answer) for text, answer in zip(cells, answers, strict=True) if answer is not None]
     positives = sum(answer for _, answer in pairs)
     if min(positives, len(pairs) - positives) < MIN_OF_EACH:
         return None
-    if reason := _one_sided(column, pairs, positives / len(pairs)):
+    if reason := _one_sided(column, pairs, sides, positives / len(pairs)):
         return reason
     groups = _group(column, [text for text, _ in pairs], decimal)
     auc = _area([(group, answer) for group, (_, answer) in zip(groups, pairs, strict=True)])
-    return f"alone it tells the label almost perfectly (ROC AUC {auc:.3f})" if auc >= MIN_AUC else None
+    return f"alone it tells almost perfectly whether the label is {sides[0]} (ROC AUC {auc:.3f})" if auc >= MIN_AUC else None
 
 
-def _one_sided(column: Column, pairs: Sequence[tuple[str, bool]], share: float) -> str | None:
-    """Return a reason if the column is filled, or empty, only in rows of one label, and not by chance."""
+def _one_sided(column: Column, pairs: Sequence[tuple[str, bool]], sides: tuple[str, str], share: float) -> str | None:
+    """Return a reason if the column is filled, or empty, only in rows of one side, and not by chance."""
     for word, is_null in (("filled", False), ("empty", True)):
         answers = [answer for text, answer in pairs if column.is_null(text) is is_null]
         if not answers or len(answers) == len(pairs):
             continue
-        for label, of_label, base in (("positive", sum(answers), share), ("negative", len(answers) - sum(answers), 1 - share)):
-            if of_label / len(answers) >= _PURE and base ** len(answers) < _MAX_CHANCE:
-                return f"it is {word} only in rows whose label is {label}"
+        rows = sum(answers), len(answers) - sum(answers)
+        for side, of_side, base in zip(sides, rows, (share, 1 - share), strict=True):
+            if of_side / len(answers) >= _PURE and base ** len(answers) < _MAX_CHANCE:
+                return f"it is {word} only in rows whose label is {side}"
     return None
 
 

@@ -18,15 +18,14 @@ def readme(draft: Draft, pattern: str, commands: list[str]) -> str:
     shell = "\n".join(commands)
     lookup = lookup_name(draft)
     history = f"`lookups/{lookup}.sql` gives the history of each `{draft.lookup_key}`." if lookup else "It has no lookup yet."
-    positive = json.dumps(label.positive, ensure_ascii=False)
     return f"""# {name}
 
-This pipeline predicts whether `{label.column.name}` is `{positive}`.
+This pipeline predicts {_plain(label.target.describe())}.
 `perennial new` wrote it from a sample of `{_plain(pattern)}`, dates {draft.dates.first} to {draft.dates.last}.
 Read `pipeline.yaml` before you rely on it: the comments say where each value comes from.
 
 - **Source**: `records`, one drop a date; a row is identified by {", ".join(f"`{column}`" for column in draft.key)}.
-- **Label**: `{label.column.name}`; {label.share:.1%} of the labelled rows are positive.
+- **Label**: `{label.column.name}`; {_plain(label.summary)}.
 - **Lookup**: {history}
 
 ## A caller sends

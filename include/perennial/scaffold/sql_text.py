@@ -8,7 +8,13 @@ from perennial.scaffold.columns import free_name
 from perennial.scaffold.draft import Draft
 
 TABLE = "records"
-_RATE = "positive_rate"
+_HISTORY = {
+    "binary": ("rates", "positive_rate"),
+    "multiclass": ("rates", "class_rate"),
+    "regression": ("means", "label_mean"),
+}
+"""The end of the lookup's name, and the name of its value."""
+
 LOOKBACK_DAYS = 28
 PRIOR_ROWS = 20
 
@@ -41,28 +47,33 @@ def features_sql(draft: Draft) -> str:
 
 def lookup_name(draft: Draft) -> str | None:
     """Return the name of the lookup, or None if the draft has no category."""
-    return f"{draft.lookup_key.strip('_')[:34].rstrip('_')}_rates" if draft.lookup_key else None
+    end, _ = _HISTORY[draft.label.target.task]
+    return f"{draft.lookup_key.strip('_')[:34].rstrip('_')}_{end}" if draft.lookup_key else None
 
 
 def rate_name(draft: Draft) -> str:
     """Return the name of the lookup's value, which no column has."""
-    return free_name(_RATE, {column.name for column in draft.columns})
+    _, name = _HISTORY[draft.label.target.task]
+    return free_name(name, {column.name for column in draft.columns})
 
 
 def lookup_sql(draft: Draft) -> str:
-    """Return the text of the lookup: the share of positive rows of each value before a midnight."""
+    """Return the text of the lookup: the mean of a number, or the share of the label's value, of each key before a midnight."""
     name = str(draft.lookup_key)
     field = next(field for field in draft.fields if field.name == name)
     key = f"CAST(r.{quote(name)} AS STRING)" if field.is_cast else f"r.{quote(name)}"
-    label, base, rate = f"r.{quote(draft.label.column.name)}", round(draft.label.share, 4), rate_name(draft)
+    label, base = f"r.{quote(draft.label.column.name)}", draft.label.base
+    is_number = draft.label.value is None
+    history = f"mean of {draft.label.column.name}" if is_number else f"share of rows whose label is {draft.label.sides[0]}"
+    total = f"SUM({label})" if is_number else f"COUNT_IF({_is_value(draft, label)})"
     return "\n".join(
         [
-            f"-- The share of positive rows of each {name} over the {LOOKBACK_DAYS} days before as_of.",
-            f"-- {PRIOR_ROWS} rows of the overall share, {base}, are added to each: few rows say little.",
+            f"-- The {history}, of each {name} over the {LOOKBACK_DAYS} days before as_of.",
+            f"-- {PRIOR_ROWS} rows of the overall {history.split()[0]}, {base:g}, are added to each: few rows say little.",
             "SELECT",
             "  d.as_of,",
             f"  {key} AS {quote(name)},",
-            f"  (COUNT_IF({_is_positive(draft, label)}) + {PRIOR_ROWS * base:.3f}) / (COUNT(*) + {PRIOR_ROWS}) AS {rate}",
+            f"  ({total} + {PRIOR_ROWS * base:g}) / (COUNT(*) + {PRIOR_ROWS}) AS {rate_name(draft)}",
             "FROM dates d",
             f"JOIN {TABLE} r ON r.date >= DATE_SUB(d.as_of, {LOOKBACK_DAYS}) AND r.date < d.as_of",
             f"WHERE {label} IS NOT NULL",
@@ -72,12 +83,12 @@ def lookup_sql(draft: Draft) -> str:
     )
 
 
-def _is_positive(draft: Draft, label: str) -> str:
-    positive = draft.label.positive
-    if isinstance(positive, bool):
-        return label if positive else f"NOT {label}"
+def _is_value(draft: Draft, label: str) -> str:
+    value = draft.label.value
+    if isinstance(value, bool):
+        return label if value else f"NOT {label}"
     # A text is checked to be a plain word: it holds neither quote nor backslash.
-    return f"{label} = '{positive}'" if isinstance(positive, str) else f"{label} = {positive}"
+    return f"{label} = '{value}'" if isinstance(value, str) else f"{label} = {value}"
 
 
 def quote(name: str) -> str:

@@ -118,12 +118,17 @@ def _rules(column: Column, decimal: str, *, is_label: bool) -> tuple[dict[str, s
 
 
 def _label(draft: Draft) -> Iterator[Line]:
-    positive = draft.label.positive
-    value = text(positive) if isinstance(positive, str) else str(positive).lower()
-    yield (
-        f"label: {{column: {word(draft.label.column.name)}, positive: {value}}}",
-        f"{draft.label.share:.1%} of the rows are positive",
-    )
+    target, comment = draft.label.target, draft.label.summary
+    if target.task == "binary":
+        setting = f"positive: {_scalar(target.positive)}"
+    elif target.task == "multiclass":
+        yield "task: multiclass", "the label is one of several classes"
+        setting = f"classes: [{', '.join(map(_scalar, target.classes))}]"
+        comment += "; a value that is not listed is refused"
+    else:
+        yield "task: regression", "the label is a number"
+        setting = f"predict: {target.predict}"
+    yield f"label: {{column: {word(target.column)}, {setting}}}", comment
     yield f"row_key: {words(draft.key)}", "with the date, identifies a row of features.sql"
     yield "", ""
 
@@ -167,7 +172,8 @@ def _rest(draft: Draft) -> Iterator[Line]:
 
 def _numbers(draft: Draft) -> Iterator[Line]:
     dates = draft.dates
-    training, floors = dates.training(), dates.floors(draft.label.share)
+    share = draft.label.base if draft.label.target.task == "binary" else None
+    training, floors = dates.training(), dates.floors(share)
     notes = {
         "window_days": "calendar days to learn from",
         "holdout_days": "the last dates, to judge on",
@@ -181,7 +187,7 @@ def _numbers(draft: Draft) -> Iterator[Line]:
     yield "  floors:", "the least that a holdout must have"
     per_day = sum(dates.rows.values()) / len(dates.rows)
     for name, value in floors.items():
-        yield f"    {name}: {value}", f"about {per_day * (1 if name == 'rows' else draft.label.share):,.1f} {name} a date"
+        yield f"    {name}: {value}", f"about {per_day * (share or 1 if name == 'positives' else 1):,.1f} {name} a date"
     yield f"  min_days: {min(7, training['holdout_days'])}", "the least dates in the holdout"
 
 
@@ -198,6 +204,10 @@ def text(value: str) -> str:
     shown = json.dumps(value, ensure_ascii=False)
     # Not the pairs of \\u escapes that JSON has for rare characters: YAML reads them as two characters.
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in shown)
+
+
+def _scalar(value: bool | int | str) -> str:
+    return text(value) if isinstance(value, str) else str(value).lower()
 
 
 def word(name: str) -> str:

@@ -38,6 +38,9 @@ NAMES = [
     "#",
     "{",
 ]
+TASKS = [("two", []), ("few", ["--classes"]), ("double", ["--predict", "median"])]
+"""A kind of label, and the options for it."""
+
 NULLS = ["", "", "NA", "null", "-", "NaN"]
 
 
@@ -58,16 +61,17 @@ def values(chance: random.Random, kind: str, rows: int) -> list[str]:
         ),
         "null": lambda: chance.choice(NULLS),
         "same": lambda: "same",
+        "few": lambda: chance.choice(["x", "y: 1", "# z", "a\nb", "{w}", "n'o"]),
     }
-    nulls = 0.0 if kind in ("two", "day") else chance.choice([0.0, 0.0, 0.1])
+    nulls = 0.0 if kind in ("two", "few", "day") else chance.choice([0.0, 0.0, 0.1])
     return [chance.choice(NULLS) if chance.random() < nulls else pools[kind]() for _ in range(rows)]
 
 
-def make_file(chance: random.Random) -> tuple[bytes, str]:
-    """Return the bytes of a file, and the name of its label."""
+def make_file(chance: random.Random, kind: str) -> tuple[bytes, str]:
+    """Return the bytes of a file, and the name of its label, a column of this kind."""
     rows = chance.choice([1, 3, 50, 400])
     kinds = [
-        "two",
+        kind,
         "day",
         *chance.choices("integer huge double flag text code time day moment null same".split(), k=chance.randrange(6)),
     ]
@@ -90,9 +94,10 @@ def make_file(chance: random.Random) -> tuple[bytes, str]:
 def test_a_generated_file_makes_a_valid_pipeline_or_is_refused_by_name(call: Call, place: Path, block: int) -> None:
     made = refused = 0
     for number in range(block, FILES, 4):
-        body, label = make_file(random.Random(f"new {number}"))
+        kind, options = TASKS[number // 4 % 3]
+        body, label = make_file(random.Random(f"new {number}"), kind)
         (place.parent / "exports" / "a.csv").write_bytes(body)
-        code, answer = call("sales", "--from", "exports/a.csv", "--label", label)
+        code, answer = call("sales", "--from", "exports/a.csv", "--label", label, *options)
         if code:
             error = answer["error"]
             assert ("Error:" not in error, "does not validate" not in error) == (True, True), (number, error)

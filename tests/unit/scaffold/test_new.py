@@ -72,7 +72,7 @@ def test_inputs_leave_out_identifiers_and_suspects_of_leakage(pipeline: Pipeline
     assert (pipeline.label.column, pipeline.label.positive) == ("returned", "yes")
     text = (pipeline.folder / "pipeline.yaml").read_text()
     assert "# left out: returned_on: suspected leakage: it is filled only in rows whose label is positive" in text
-    assert "# left out: refund: suspected leakage: alone it tells the label almost perfectly" in text
+    assert "# left out: refund: suspected leakage: alone it tells almost perfectly whether the label is positive" in text
     assert "# left out: unused: it is empty in every row of the sample" in text
     readme = (pipeline.folder / "README.md").read_text()
     assert "- `refund`: suspected leakage" in readme
