@@ -39,7 +39,7 @@ def test_the_graph_answers_with_the_quantiles_of_the_library_around_the_value(
     model = train(family, window)
     assert train(family, window).onnx == model.onnx
     assert model.quantiles is not None
-    buckets = (Rows("window", bucket.numbers, bucket.texts) for bucket in window.read())
+    buckets = (Rows(bucket.numbers, bucket.texts, str) for bucket in window.read())
     asked = with_output(model.onnx, QUANTILES)
     assert compare(asked, model.quantiles.answer, family, buckets, window.target.spread, QUANTILES) < MAX_DIFFERENCE / 5
     moved = set_shift(model.onnx, 2.5)

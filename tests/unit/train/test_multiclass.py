@@ -40,7 +40,7 @@ def test_each_family_beats_the_constant_and_answers_as_its_library(
     window = store_window(tmp_path, with_grade(make_rows()), inputs, GRADES)
     model = train(family, window)
     assert train(family, window).onnx == model.onnx
-    buckets = (Rows("window", bucket.numbers, bucket.texts) for bucket in window.read())
+    buckets = (Rows(bucket.numbers, bucket.texts, str) for bucket in window.read())
     assert compare(model.onnx, model.answerer(), family, buckets) < MAX_DIFFERENCE / 5
     task, unseen = task_of(GRADES), with_grade(make_rows(seed=9))
     y, p = task.read_labels(unseen), score(model.onnx, unseen, inputs)
