@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,20 @@ from perennial.calendar import DAY
 from perennial.demo.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
-OBSERVED_BEFORE = timedelta(hours=3)
-RECENT_MINUTES = (360, 180)
-"""Window of recent departures: from six to three hours before a flight. They are known three hours before it."""
+KNOWN_BEFORE = timedelta(hours=3)
+"""A request is sent three hours before the departure: it holds the weather and the departures until then."""
+
+KNOWN_MINUTES = 180
+RECENT_MINUTES = 180
+"""Recent departures are those of the last three known hours."""
 
 LATE_MINUTES = 15
+MAX_DELAY_MINUTES = 180
+"""A longer delay counts as this one in a mean; an early departure counts as none."""
+
 MIN_DEPARTURES = 5
+MIN_OF_CARRIER = 3
+EVENING_MINUTE = 19 * 60
 
 Row = dict[str, str]
 Record = dict[str, Any]
@@ -37,7 +45,8 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     flights = drop_rows("flights", day)
     in_day = Counter(row["origin"] for row in flights)
     in_hour = Counter((row["origin"], row["hour"]) for row in flights)
-    recent_late_share = _punctuality(flights)
+    known = KnownDepartures(flights)
+    evening_late_share = _evening_late_shares(drop_rows("flights", day - DAY))
     weather = {
         (row["origin"], datetime.fromisoformat(row["time_hour"])): row
         for observed in (day - DAY, day)
@@ -53,8 +62,9 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
                 "distance": float(row["distance"]),
                 "flights_same_hour": float(in_hour[row["origin"], row["hour"]]),
                 "flights_same_day": float(in_day[row["origin"]]),
-                **_observed(weather.get((row["origin"], datetime.fromisoformat(row["time_hour"]) - OBSERVED_BEFORE), {})),
-                "recent_late_share": recent_late_share(row),
+                **_observed(weather.get((row["origin"], datetime.fromisoformat(row["time_hour"]) - KNOWN_BEFORE), {})),
+                **known.fields(row),
+                "evening_late_share": evening_late_share.get(row["origin"]),
                 **{name: row[name] for name in ("carrier", "origin", "dest", "flight")},
                 "tailnum": None if row["tailnum"] == "NA" else row["tailnum"],
             },
@@ -67,23 +77,68 @@ def _observed(row: Row) -> dict[str, float | None]:
     return {name: None if row.get(name, "NA") == "NA" else float(row[name]) for name in WEATHER}
 
 
-def _punctuality(flights: list[Row]) -> Callable[[Row], float | None]:
-    """Return a function that maps a flight to the share of late departures among its airport's recent ones."""
-    departures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+class KnownDepartures:
+    """
+    A day's departures, as they are known three hours before each of its flights.
+
+    :param flights: the rows of the day's drop
+    """
+
+    def __init__(self, flights: Iterable[Row]) -> None:
+        self._scheduled: defaultdict[str, list[int]] = defaultdict(list)
+        self._departures: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        for row in flights:
+            self._scheduled[row["origin"]].append(_minute(row["sched_dep_time"]))
+            if row["dep_delay"] != "NA":
+                delay = float(row["dep_delay"])
+                for group in ("network", "origin", "carrier", "tailnum"):  # no row has a network, so all share one
+                    self._departures[group, row.get(group, "")].append((_minute(row["sched_dep_time"]) + delay, delay))
+        for minutes in self._scheduled.values():
+            minutes.sort()
+        for departures in self._departures.values():
+            departures.sort()
+
+    def fields(self, row: Row) -> dict[str, float | None]:
+        """Return the request fields of a flight that depend on earlier departures of its day."""
+        moment = _minute(row["sched_dep_time"]) - KNOWN_MINUTES
+        airport, network, carrier = (self._delays(group, row, moment) for group in ("origin", "network", "carrier"))
+        recent, recent_of_network = (
+            self._delays(group, row, moment, since=moment - RECENT_MINUTES) for group in ("origin", "network")
+        )
+        aircraft = self._delays("tailnum", row, moment) if row["tailnum"] != "NA" else []
+        return {
+            "flights_waiting": float(bisect_right(self._scheduled[row["origin"]], moment) - len(airport)),
+            "recent_delay": _mean_delay(recent, MIN_DEPARTURES),
+            "recent_late_share": _late_share(recent),
+            "network_late_share": _late_share(recent_of_network),
+            "network_delay_today": _mean_delay(network, MIN_DEPARTURES),
+            "carrier_delay_today": _mean_delay(carrier, MIN_OF_CARRIER),
+            "aircraft_delay": aircraft[-1] if aircraft else None,
+        }
+
+    def _delays(self, group: str, row: Row, moment: float, since: float = -1e9) -> list[float]:
+        """Return the delays (minutes) of a group's departures after `since` and up to `moment`, in order of departure."""
+        departures = self._departures[group, row.get(group, "")]
+        begin, end = (bisect_right(departures, minute, key=lambda departure: departure[0]) for minute in (since, moment))
+        return [delay for _, delay in departures[begin:end]]
+
+
+def _evening_late_shares(flights: Iterable[Row]) -> dict[str, float]:
+    """Return by airport the share of a day's departures scheduled from 19:00 on that left late."""
+    delays: defaultdict[str, list[float]] = defaultdict(list)
     for row in flights:
-        if row["dep_delay"] != "NA":
-            departures[row["origin"]].append((_minute(row["sched_dep_time"]) + float(row["dep_delay"]), float(row["dep_delay"])))
-    for of_origin in departures.values():
-        of_origin.sort()
-    moments = {origin: [moment for moment, _ in of_origin] for origin, of_origin in departures.items()}
+        if row["dep_delay"] != "NA" and _minute(row["sched_dep_time"]) >= EVENING_MINUTE:
+            delays[row["origin"]].append(float(row["dep_delay"]))
+    return {origin: sum(delay >= LATE_MINUTES for delay in found) / len(found) for origin, found in delays.items()}
 
-    def share(row: Row) -> float | None:
-        origin, departure = row["origin"], _minute(row["sched_dep_time"])
-        begin, end = (bisect_right(moments.get(origin, []), departure - before) for before in RECENT_MINUTES)
-        delays = [delay for _, delay in departures[origin][begin:end]]
-        return sum(delay >= LATE_MINUTES for delay in delays) / len(delays) if len(delays) >= MIN_DEPARTURES else None
 
-    return share
+def _late_share(delays: list[float]) -> float | None:
+    return sum(delay >= LATE_MINUTES for delay in delays) / len(delays) if len(delays) >= MIN_DEPARTURES else None
+
+
+def _mean_delay(delays: list[float], least: int) -> float | None:
+    """Return the mean delay (minutes) of at least so many departures."""
+    return sum(min(max(delay, 0.0), MAX_DELAY_MINUTES) for delay in delays) / len(delays) if len(delays) >= least else None
 
 
 def _minute(hhmm: str) -> int:

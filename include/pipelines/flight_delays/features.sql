@@ -1,51 +1,80 @@
 -- One row a flight that arrived: request fields, row key and label. Lookup values are joined by Perennial.
 -- Schedules are known in advance, so cancelled flights count in flights_same_hour and flights_same_day.
--- Three hours before departure the weather then and there is known, and so is how punctually the airport has worked.
+-- Three hours before departure the weather then and there is known, and so are the departures until then.
 -- Flights are counted by minute before they are joined: a day has few minutes, however many its flights are.
 WITH today AS (
   SELECT f.* FROM flights f JOIN dates d ON f.date = d.date
 ),
-slots AS (
-  SELECT date, origin, sched_dep_time, COUNT(*) AS flights FROM today GROUP BY date, origin, sched_dep_time
-),
-departures AS (
-  SELECT date, origin, sched_dep_time + dep_delay AS dep_minute, COUNT(*) AS flights, COUNT_IF(dep_delay >= 15) AS late
+-- A flight counts at its scheduled minute and, if it left, at the minute when it did.
+-- A mean takes early departures as 0 minutes late, and more than 180 minutes as 180.
+events AS (
+  SELECT date, origin, carrier, tailnum, sched_dep_time AS minute, 1 AS scheduled, 0 AS departed, 0 AS late, 0 AS delay, NULL AS exact_delay
   FROM today
-  GROUP BY date, origin, sched_dep_time + dep_delay
-),
--- Of the departures from six to three hours before: the share that left 15 or more minutes late; null for fewer than five.
-punctuality AS (
+  UNION ALL
   SELECT
-    s.date,
-    s.origin,
-    s.sched_dep_time,
-    CASE WHEN SUM(e.flights) >= 5 THEN SUM(e.late) / SUM(e.flights) END AS recent_late_share
-  FROM slots s
-  JOIN departures e
-    ON e.date = s.date
-    AND e.origin = s.origin
-    AND e.dep_minute > s.sched_dep_time - 360
-    AND e.dep_minute <= s.sched_dep_time - 180
-  GROUP BY s.date, s.origin, s.sched_dep_time
+    date, origin, carrier, tailnum, INT(sched_dep_time + dep_delay), 0, 1, INT(dep_delay >= 15), INT(LEAST(GREATEST(dep_delay, 0), 180)), dep_delay
+  FROM today
+  WHERE dep_delay IS NOT NULL
 ),
-counts AS (
+minutes AS (
+  SELECT date, origin, carrier, minute, SUM(scheduled) AS scheduled, SUM(departed) AS departed, SUM(late) AS late, SUM(delay) AS delay
+  FROM events
+  GROUP BY date, origin, carrier, minute
+),
+-- Sums of the day up to three (_3) and six (_6) hours before a minute: their difference is that of the three hours between.
+-- Growing frames are added up row by row. Spark computes a sliding frame again for each row.
+known AS (
   SELECT
-    s.date,
-    s.origin,
-    s.sched_dep_time,
-    SUM(s.flights) OVER (PARTITION BY s.date, s.origin, s.sched_dep_time DIV 60) AS flights_same_hour,
-    SUM(s.flights) OVER (PARTITION BY s.date, s.origin) AS flights_same_day,
-    p.recent_late_share
-  FROM slots s
-  LEFT JOIN punctuality p ON p.date = s.date AND p.origin = s.origin AND p.sched_dep_time = s.sched_dep_time
+    date,
+    origin,
+    carrier,
+    minute,
+    SUM(scheduled) OVER (PARTITION BY date, origin, minute DIV 60) AS flights_same_hour,
+    SUM(scheduled) OVER (PARTITION BY date, origin) AS flights_same_day,
+    COALESCE(SUM(scheduled - departed) OVER airport_3, 0) AS flights_waiting,
+    SUM(departed) OVER airport_3 - COALESCE(SUM(departed) OVER airport_6, 0) AS recent,
+    SUM(late) OVER airport_3 - COALESCE(SUM(late) OVER airport_6, 0) AS recent_late,
+    SUM(delay) OVER airport_3 - COALESCE(SUM(delay) OVER airport_6, 0) AS recent_delay,
+    SUM(departed) OVER network_3 - COALESCE(SUM(departed) OVER network_6, 0) AS network_recent,
+    SUM(late) OVER network_3 - COALESCE(SUM(late) OVER network_6, 0) AS network_recent_late,
+    SUM(departed) OVER network_3 AS network_today,
+    SUM(delay) OVER network_3 AS network_today_delay,
+    SUM(departed) OVER carrier_3 AS carrier_today,
+    SUM(delay) OVER carrier_3 AS carrier_today_delay
+  FROM minutes
+  WINDOW
+    airport_3 AS (PARTITION BY date, origin ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 180 PRECEDING),
+    airport_6 AS (PARTITION BY date, origin ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 360 PRECEDING),
+    network_3 AS (PARTITION BY date ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 180 PRECEDING),
+    network_6 AS (PARTITION BY date ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 360 PRECEDING),
+    carrier_3 AS (PARTITION BY date, carrier ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 180 PRECEDING)
+),
+aircraft AS (
+  SELECT
+    date,
+    tailnum,
+    minute,
+    LAST_VALUE(MAX(exact_delay)) IGNORE NULLS OVER (
+      PARTITION BY date, tailnum ORDER BY minute RANGE BETWEEN UNBOUNDED PRECEDING AND 180 PRECEDING
+    ) AS aircraft_delay
+  FROM events
+  WHERE tailnum IS NOT NULL
+  GROUP BY date, tailnum, minute
+),
+evenings AS (
+  SELECT d.date, f.origin, COUNT_IF(f.dep_delay >= 15) / COUNT(*) AS evening_late_share
+  FROM dates d
+  JOIN flights f ON f.date = DATE_SUB(d.date, 1)
+  WHERE f.sched_dep_time >= 1140 AND f.dep_delay IS NOT NULL
+  GROUP BY d.date, f.origin
 )
-SELECT /*+ BROADCAST(c, w) */
+SELECT /*+ BROADCAST(k, e, w) */
   t.date,
   t.sched_dep_time,
   t.sched_arr_time,
   t.distance,
-  CAST(c.flights_same_hour AS DOUBLE) AS flights_same_hour,
-  CAST(c.flights_same_day AS DOUBLE) AS flights_same_day,
+  CAST(k.flights_same_hour AS DOUBLE) AS flights_same_hour,
+  CAST(k.flights_same_day AS DOUBLE) AS flights_same_day,
   w.temp,
   w.humid,
   w.wind_speed,
@@ -53,7 +82,14 @@ SELECT /*+ BROADCAST(c, w) */
   w.precip,
   w.pressure,
   w.visib,
-  c.recent_late_share,
+  CAST(k.flights_waiting AS DOUBLE) AS flights_waiting,
+  CASE WHEN k.recent >= 5 THEN k.recent_delay / k.recent END AS recent_delay,
+  CASE WHEN k.recent >= 5 THEN k.recent_late / k.recent END AS recent_late_share,
+  CASE WHEN k.network_recent >= 5 THEN k.network_recent_late / k.network_recent END AS network_late_share,
+  CASE WHEN k.network_today >= 5 THEN k.network_today_delay / k.network_today END AS network_delay_today,
+  CASE WHEN k.carrier_today >= 3 THEN k.carrier_today_delay / k.carrier_today END AS carrier_delay_today,
+  a.aircraft_delay,
+  e.evening_late_share,
   t.carrier,
   t.origin,
   t.dest,
@@ -61,6 +97,8 @@ SELECT /*+ BROADCAST(c, w) */
   t.tailnum,
   t.is_late
 FROM today t
-JOIN counts c ON c.date = t.date AND c.origin = t.origin AND c.sched_dep_time = t.sched_dep_time
+JOIN known k ON k.date = t.date AND k.origin = t.origin AND k.carrier = t.carrier AND k.minute = t.sched_dep_time
+LEFT JOIN aircraft a ON a.date = t.date AND a.tailnum = t.tailnum AND a.minute = t.sched_dep_time
+LEFT JOIN evenings e ON e.date = t.date AND e.origin = t.origin
 LEFT JOIN weather w ON w.origin = t.origin AND w.time_hour = t.time_hour - INTERVAL 3 HOURS
 WHERE t.is_late IS NOT NULL

@@ -1,87 +1,92 @@
-"""The features of the demo count flights by minute before they join: the rows are those of the same query flight by flight."""
+"""The demo's features are the request records that a caller makes from the same drops, flight by flight."""
 
 from __future__ import annotations
 
+import csv
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from spark_job import run_job
 
+from perennial.calendar import DAY
+from perennial.config.load import load_pipeline
+from perennial.demo.feed import drop_rows
 from stack.config import REPO
+from stack.demo_flight import flight_records
 
-JOB = '''
+FOLDER = REPO / "include" / "pipelines" / "flight_delays"
+DATES = (date(2013, 1, 1), date(2013, 12, 1), date(2013, 12, 2))
+"""The first date, which has no day before it, and two busy ones. Their drops have no row that the contract refuses."""
+
+SOURCES = ("flights", "weather")
+JOB = """
 import json, sys
 from pyspark.sql import SparkSession
-from perennial.spark.digest import partition_contents
 from perennial.spark.sql import run_query
 
-spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
-spark.sql("""
-    SELECT DATE '2013-02-01' + CAST(n % 3 AS INT) AS date, concat('C', n % 5) AS carrier, CAST(n AS STRING) AS flight,
-      element_at(array('EWR', 'JFK', 'LGA'), CAST(pmod(hash(n), 3) AS INT) + 1) AS origin, 'X' AS dest,
-      CASE WHEN n % 9 > 0 THEN concat('N', n % 50) END AS tailnum, pmod(hash(n, 1), 1440) AS sched_dep_time,
-      pmod(hash(n, 2), 1440) AS sched_arr_time,
-      CASE WHEN n % 11 > 0 THEN CAST(pmod(hash(n, 3), 90) - 20 AS DOUBLE) END AS dep_delay,
-      CASE WHEN n % 13 > 0 THEN n % 4 = 0 END AS is_late, 700.0D AS distance,
-      timestampadd(HOUR, pmod(hash(n, 4), 24), TIMESTAMP '2013-02-01 00:00:00') AS time_hour
-    FROM range(900) AS r(n)
-""").createOrReplaceTempView("flights")
-spark.sql("""
-    SELECT origin, timestampadd(HOUR, CAST(h AS INT), TIMESTAMP '2013-01-31 20:00:00') AS time_hour, CAST(h AS DOUBLE) AS temp,
-      1.0D AS humid, 2.0D AS wind_speed, CAST(NULL AS DOUBLE) AS wind_gust, 3.0D AS precip, 4.0D AS pressure, 5.0D AS visib
-    FROM VALUES ('EWR'), ('JFK') AS o(origin) CROSS JOIN range(24) AS r(h)
-""").createOrReplaceTempView("weather")
-spark.sql("SELECT * FROM VALUES (DATE '2013-02-01'), (DATE '2013-02-02') AS dates(date)").createOrReplaceTempView("dates")
-rows = [run_query(spark, "features.sql", text, ("flights", "weather", "dates")) for text in json.loads(sys.argv[1])]
-found = [{day: [made.digest, made.rows] for day, made in partition_contents(each, "date").items()} for each in rows]
-known = rows[0].selectExpr("count(recent_late_share) AS n", "count(DISTINCT recent_late_share) AS shares", "count(temp) AS temps")
-print("SAID " + json.dumps([found, known.first().asDict()]))
-'''
-FLIGHT_BY_FLIGHT = """
-WITH scheduled AS (
-  SELECT
-    f.*,
-    COUNT(*) OVER (PARTITION BY f.date, f.origin, f.sched_dep_time DIV 60) AS flights_same_hour,
-    COUNT(*) OVER (PARTITION BY f.date, f.origin) AS flights_same_day
-  FROM flights f
-  JOIN dates d ON f.date = d.date
-),
-slots AS (SELECT DISTINCT date, origin, sched_dep_time FROM scheduled),
-punctuality AS (
-  SELECT s.date, s.origin, s.sched_dep_time,
-    CASE WHEN COUNT(*) >= 5 THEN AVG(IF(e.dep_delay >= 15, 1, 0)) END AS recent_late_share
-  FROM slots s
-  JOIN scheduled e
-    ON e.date = s.date
-    AND e.origin = s.origin
-    AND e.sched_dep_time + e.dep_delay > s.sched_dep_time - 360
-    AND e.sched_dep_time + e.dep_delay <= s.sched_dep_time - 180
-  GROUP BY s.date, s.origin, s.sched_dep_time
-)
-SELECT s.date, s.sched_dep_time, s.sched_arr_time, s.distance, CAST(s.flights_same_hour AS DOUBLE) AS flights_same_hour,
-  CAST(s.flights_same_day AS DOUBLE) AS flights_same_day, w.temp, w.humid, w.wind_speed, w.wind_gust, w.precip, w.pressure,
-  w.visib, p.recent_late_share, s.carrier, s.origin, s.dest, s.flight, s.tailnum, s.is_late
-FROM scheduled s
-LEFT JOIN weather w ON w.origin = s.origin AND w.time_hour = s.time_hour - INTERVAL 3 HOURS
-LEFT JOIN punctuality p ON p.date = s.date AND p.origin = s.origin AND p.sched_dep_time = s.sched_dep_time
-WHERE s.is_late IS NOT NULL
+texts, types, days = json.loads(sys.argv[1])
+spark = SparkSession.builder.config("spark.log.level", "OFF").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+for source in ("flights", "weather"):
+    columns = [f"CAST({name} AS {kind}) AS {name}" for name, kind in types[source].items()]
+    read = spark.read.csv(f"{source}.csv", header=True, nullValue="NA")
+    read.selectExpr(*columns, "make_date(year, month, day) AS date").createOrReplaceTempView("drop")
+    run_query(spark, source, texts[source], ("drop",)).createOrReplaceTempView(source)
+spark.createDataFrame([(day,) for day in days], "text STRING").selectExpr("DATE(text) AS date").createOrReplaceTempView("dates")
+run_query(spark, "features.sql", texts["features"], ("flights", "weather", "dates")).coalesce(1).write.parquet("features")
+print("SAID " + json.dumps("done"))
 """
+SPARK_TYPES = {"integer": "INT", "double": "DOUBLE", "string": "STRING", "timestamp": "TIMESTAMP"}
+
+Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    counted = (REPO / "include" / "pipelines" / "flight_delays" / "features.sql").read_text(encoding="utf-8")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     folder: Path = tmp_path_factory.mktemp("demo")
-    return run_job(folder, JOB, ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"], [json.dumps([counted, FLIGHT_BY_FLIGHT])])
+    sources = load_pipeline("flight_delays", FOLDER.parent).sources
+    types = {name: {column: SPARK_TYPES[spec.type] for column, spec in sources[name].columns.items()} for name in SOURCES}
+    texts = {name: (FOLDER / "sources" / f"{name}.sql").read_text(encoding="utf-8") for name in SOURCES}
+    texts["features"] = (FOLDER / "features.sql").read_text(encoding="utf-8")
+    landed = sorted({day - DAY * before for day in DATES for before in (0, 1)})
+    for name in SOURCES:
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(types[name]))
+            writer.writeheader()
+            writer.writerows(row for day in landed for row in drop_rows(name, day))
+    days = [day.isoformat() for day in DATES]
+    run_job(folder, JOB, ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"], [json.dumps([texts, types, days])])
+    return pq.read_table(folder / "features").to_pylist()
 
 
-def test_the_demos_features_are_those_of_a_count_flight_by_flight(said: Any) -> None:
-    (counted, flight_by_flight), known = said
-    assert counted == flight_by_flight
-    assert set(counted) == {"2013-02-01", "2013-02-02"}
-    # Otherwise the counts have nothing to differ in.
-    assert known["n"] > 300
-    assert known["shares"] > 50
-    assert known["temps"] > 50
+def test_features_are_the_records_of_a_caller(rows: list[Row]) -> None:
+    request = load_pipeline("flight_delays", FOLDER.parent).inputs.request
+    records = [(row, record) for day in DATES for row, record in flight_records(day)]
+    expected = [{**record, "is_late": float(row["arr_delay"]) >= 30} for row, record in records if row["arr_delay"] != "NA"]
+    assert len(expected) > 2500
+    assert all(set(record) == {*request, "is_late"} for record in expected)
+    assert sorted(map(_as_record, rows), key=_key) == sorted(expected, key=_key)
+
+
+def test_each_field_of_earlier_departures_is_known_for_some_flights_only(rows: list[Row]) -> None:
+    """Otherwise the comparison would prove little about it."""
+    fields = load_pipeline("flight_delays", FOLDER.parent).inputs.request.items()
+    names = [name for name, field in fields if field.nullable and name.endswith(("_delay", "_share", "_today"))]
+    assert len(names) == 7
+    for name in names:
+        values = [row[name] for row in rows]
+        assert None in values, name
+        assert len(set(values)) > 5, name
+
+
+def _as_record(row: Row) -> Row:
+    """Return a row of features as a request record with its label."""
+    times = {name: f"{row[name] // 60:02d}:{row[name] % 60:02d}" for name in ("sched_dep_time", "sched_arr_time")}
+    return {**row, **times, "date": row["date"].isoformat()}
+
+
+def _key(record: Row) -> tuple[str, ...]:
+    return tuple(str(record[name]) for name in ("date", "carrier", "flight", "origin", "sched_dep_time"))
