@@ -165,7 +165,7 @@ def _read_classes(column: Column, values: Mapping[str, Value | None], found: str
         sides=(str(first), f"not {first}"),
         value=first,
         base=shares[str(first)],
-        summary=f"{_percent(first, shares)}, {_percent(classes[-1], shares)}",
+        summary=f"{_percent(first, shares)}, {_percent(classes[-1], shares)} of the rows",
         facts={"shares": dict(shares)},
         is_cast=column.type == "double",
     )
@@ -209,7 +209,7 @@ def _rows(column: Column, texts: frozenset[str]) -> int:
 
 def _percent(value: int | str, shares: Mapping[str, float]) -> str:
     shown = quote_name(value) if isinstance(value, str) else value
-    return f"{shown} in {shares[str(value)]:.1%} of the rows"
+    return f"{shown} in {shares[str(value)]:.1%}"
 
 
 def _require_plain(column: Column, text: str, role: str, what: str) -> str:

@@ -124,7 +124,7 @@ def _label(draft: Draft) -> Iterator[Line]:
     elif target.task == "multiclass":
         yield "task: multiclass", "the label is one of several classes"
         setting = f"classes: [{', '.join(map(_scalar, target.classes))}]"
-        comment += "; a value that is not listed is refused"
+        comment = f"in the order of the answers; {comment}"
     else:
         yield "task: regression", "the label is a number"
         setting = f"predict: {target.predict}"
@@ -185,9 +185,10 @@ def _numbers(draft: Draft) -> Iterator[Line]:
         yield f"  {name}: {value}", notes[name]
     yield "gate:", ""
     yield "  floors:", "the least that a holdout must have"
-    per_day = sum(dates.rows.values()) / len(dates.rows)
+    rows = sum(dates.rows.values()) / len(dates.rows)
+    per_day = {"rows": rows, "positives": rows * (share or 0)}
     for name, value in floors.items():
-        yield f"    {name}: {value}", f"about {per_day * (share or 1 if name == 'positives' else 1):,.1f} {name} a date"
+        yield f"    {name}: {value}", f"about {per_day[name]:,.1f} {name} a date"
     yield f"  min_days: {min(7, training['holdout_days'])}", "the least dates in the holdout"
 
 
