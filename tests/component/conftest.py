@@ -18,7 +18,7 @@ def alone(no_stack: None) -> None:
 
 
 @pytest.fixture
-def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
+def process_runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
     """The runtime of a checkout with this one pipeline, its endpoint on a free port, nothing running."""
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))

@@ -56,7 +56,7 @@ def lake(lab: Lab) -> Lake:
     return replace(lab.lake, pipeline=lab.pipeline.model_copy(update=changes))
 
 
-def test_classes_are_trained_judged_released_and_served(lake: Lake, runtime: ProcessRuntime) -> None:
+def test_classes_are_trained_judged_released_and_served(lake: Lake, process_runtime: ProcessRuntime) -> None:
     first, second = run_day(lake, D2), run_day(lake, D3)
     assert first.decision == "PROMOTE", first.reasons
     assert [candidate["name"] for candidate in first.candidates] == ["logistic", "boosted", "neighbours", "blend"]
@@ -72,8 +72,8 @@ def test_classes_are_trained_judged_released_and_served(lake: Lake, runtime: Pro
 
     port = endpoint_url(lake.pipeline.name).rsplit(":", 1)[1]
     serving = child("perennial.serve", ["--pipeline", lake.pipeline.name, "--port", port], server_environment())
-    with serving, runtime.endpoint() as client:
-        deploy(lake, D3, runtime)
+    with serving, process_runtime.endpoint() as client:
+        deploy(lake, D3, process_runtime)
         hot, cold = client.post("/predict", json=[HOT, COLD]).json()["predictions"]
         assert (hot["class"], cold["class"]) == ("hot", "cool")
         assert list(hot["probabilities"]) == CLASSES

@@ -60,7 +60,7 @@ def lake(lab: Lab) -> Lake:
     return replace(lab.lake, pipeline=lab.pipeline.model_copy(update=changes))
 
 
-def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: ProcessRuntime) -> None:
+def test_a_number_is_trained_judged_released_and_served(lake: Lake, process_runtime: ProcessRuntime) -> None:
     first, second = run_day(lake, D2), run_day(lake, D3)
     assert first.decision == "PROMOTE", first.reasons
     assert [candidate["name"] for candidate in first.candidates] == ["linear", "boosted", "huber", "blend"]
@@ -78,8 +78,8 @@ def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: Pro
 
     port = endpoint_url(lake.pipeline.name).rsplit(":", 1)[1]
     serving = child("perennial.serve", ["--pipeline", lake.pipeline.name, "--port", port], server_environment())
-    with serving, runtime.endpoint() as client:
-        deploy(lake, D3, runtime)
+    with serving, process_runtime.endpoint() as client:
+        deploy(lake, D3, process_runtime)
         answer = client.post("/predict", json=[HOT, COLD]).json()
         hot, cold = (one["value"] for one in answer["predictions"])
         assert (hot, cold) == (pytest.approx(1174, abs=6), pytest.approx(1084, abs=6))

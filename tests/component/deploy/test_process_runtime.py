@@ -46,44 +46,46 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: ProcessRuntime):
+def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, process_runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
         good = promote(lab, D1, 0.1)
-        first = deploy(lab.lake, D1, runtime)
+        first = deploy(lab.lake, D1, process_runtime)
         promote(lab, D2, 0.12)
-        second = deploy(lab.lake, D2, runtime)
+        second = deploy(lab.lake, D2, process_runtime)
         golden = read_golden(lab.lake, second.released)
-        answer = httpx.post(f"{runtime._url}/predict", json=list(golden.records), trust_env=False)
+        answer = httpx.post(f"{process_runtime._url}/predict", json=list(golden.records), trust_env=False)
         assert answer.headers["x-release"] == second.released != first.released
         found = [item["probability"] for item in answer.json()["predictions"]]
         assert found == pytest.approx(list(golden.expected.answers), abs=1e-5)
-        back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
+        back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=process_runtime)
         assert back.version == good
-        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back.released
+        assert httpx.get(f"{process_runtime._url}/v2", trust_env=False).headers["x-release"] == back.released
 
 
-def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):
-    runtime.follow_seconds = 0.5
+def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(
+    lab: Lab, process_runtime: ProcessRuntime
+):
+    process_runtime.follow_seconds = 0.5
     promote(lab, D1, 0.1)
     with pytest.raises(EndpointMissingError, match="Start it with `make up`"):
-        deploy(lab.lake, D1, runtime)
+        deploy(lab.lake, D1, process_runtime)
 
 
-def test_a_release_that_the_server_refuses_is_quoted_from_its_log(lab: Lab, runtime: ProcessRuntime):
+def test_a_release_that_the_server_refuses_is_quoted_from_its_log(lab: Lab, process_runtime: ProcessRuntime):
     with pytest.raises(StageFailedError, match="There is no release '2026-03-12-aaaaaaaaaaaa'"):
-        runtime.stage("2026-03-12-aaaaaaaaaaaa")
+        process_runtime.stage("2026-03-12-aaaaaaaaaaaa")
 
 
-def test_a_staged_server_that_is_killed_says_nothing_about_its_release(lab: Lab, runtime: ProcessRuntime):
+def test_a_staged_server_that_is_killed_says_nothing_about_its_release(lab: Lab, process_runtime: ProcessRuntime):
     def kill() -> None:
-        while runtime._staged is None:
+        while process_runtime._staged is None:
             time.sleep(0.01)
-        os.kill(runtime._staged.pid, signal.SIGKILL)
+        os.kill(process_runtime._staged.pid, signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
     with pytest.raises(ReleaseUnprovenError, match="was ended by SIGKILL before it was ready"):
-        runtime.stage("2026-03-12-aaaaaaaaaaaa")
+        process_runtime.stage("2026-03-12-aaaaaaaaaaaa")
 
 
 def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyPatch):
@@ -144,32 +146,32 @@ def test_leaving_the_block_ends_the_child():
     assert not is_alive(started.pid)
 
 
-def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab, runtime: ProcessRuntime):
-    runtime.follow_seconds = 1.0
+def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab, process_runtime: ProcessRuntime):
+    process_runtime.follow_seconds = 1.0
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     with child("perennial.serve", ["--pipeline", "another", "--port", port], server_environment()):
         deadline = time.monotonic() + 30
-        while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
+        while process_serving._status(httpx.Client(base_url=process_runtime._url), "/v2/health/live") is None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' at"):
-            runtime.switch("2026-03-12-aaaaaaaaaaaa")
+            process_runtime.switch("2026-03-12-aaaaaaaaaaaa")
 
 
-def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, runtime: ProcessRuntime):
+def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, process_runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     promote(lab, D1, 0.1)
     with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
-        released = deploy(lab.lake, D1, runtime).released
-        assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
+        released = deploy(lab.lake, D1, process_runtime).released
+        assert deploy(lab.lake, D1, process_runtime).outcome == "unchanged"
     files = lab.lake.objects.read_existing(lab.lake.layout.release(released)).json()["files"]
     lab.lake.objects.delete(lab.lake.layout.blob(files["lookups/machine_rates.json"]["sha256"]))
     with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
         deadline = time.monotonic() + 30
-        while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/ready") != 503:
+        while process_serving._status(httpx.Client(base_url=process_runtime._url), "/v2/health/ready") != 503:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert not runtime.follows(released)
-        again = deploy(lab.lake, D1, runtime)
+        assert not process_runtime.follows(released)
+        again = deploy(lab.lake, D1, process_runtime)
         assert (again.outcome, again.released) == ("done", released)
-        assert runtime.follows(released)
+        assert process_runtime.follows(released)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from perennial.serve.metrics import Metrics
 from perennial.serve.refusal import Refusal
 from perennial.serve.release import Release
 
-RELEASE = Release("r", "v", "2013-02-13", cast(Any, None))
+RELEASE = Release("r", "v", "2013-02-13", cast(Any, SimpleNamespace(answer_bytes=0)))
 PARTS = [b"{" * 10, b"}" * 10]
 
 

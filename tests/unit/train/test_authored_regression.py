@@ -208,7 +208,7 @@ def test_the_documented_files_can_be_trained(
 ) -> None:
     source = documented("docs/how-to/predict-a-number.md", "python")[place]
     assert candidate_problems(source, family) == []
-    (block,) = documented("docs/how-to/predict-a-number.md", "yaml")[1:]
+    *_, block = documented("docs/how-to/predict-a-number.md", "yaml")
     candidates = Training.model_validate(yaml.safe_load(block)["training"]).candidates
     assert [item.family for item in candidates.values()] == ["xgboost", "sklearn", "keras", "file"]
     assert list(estimator_problems(candidates["high"], "regression")) == []
