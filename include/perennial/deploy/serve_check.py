@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from perennial.config.answers import BOUNDS
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
 from perennial.lake.golden import Answer, GoldenAnswers
@@ -191,7 +192,7 @@ def _prediction(item: Any, expected: GoldenAnswers) -> Answer:
     if isinstance(answer, dict):
         return [float(share) for share in answer.values()]
     has_interval = not isinstance(expected.answers[0], float)
-    return [float(item[name]) for name in (expected.output, "low", "high")] if has_interval else float(answer)
+    return [float(item[name]) for name in (expected.output, *BOUNDS)] if has_interval else float(answer)
 
 
 def _show(answer: Answer) -> str:

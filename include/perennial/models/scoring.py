@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.config.answers import INTERVAL
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.metrics import Floats
@@ -72,20 +73,24 @@ def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.obj
     return np.array([null if word is None else word for word in words], dtype=object)[positions]
 
 
-INTERVAL = "interval"
-"""The second output of a graph whose numbers have intervals: their bounds, [rows, 2]."""
-
-
 def score(model: bytes, table: pa.Table, inputs: Inputs, output: str | None = None) -> Floats:
     """
     Return the prediction for each row, [rows] or [rows, classes], computed by the same graph that serves.
 
     :param output: another output of the graph
     """
-    graph = Graph(model, output)
+    return _in_slices(Graph(model, output).run, table, inputs).astype(np.float64)
+
+
+def answer_rows(model: bytes, table: pa.Table, inputs: Inputs) -> Numbers:
+    """Return the answers of a model server for each row: the prediction, or [rows, 3] with the bounds of its interval."""
+    return _in_slices(Graph(model).answer, table, inputs)
+
+
+def _in_slices(run: Callable[[Numbers, Texts], Numbers], table: pa.Table, inputs: Inputs) -> Numbers:
     # A table without rows is one slice without rows: its columns are checked too.
     slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
-    return np.concatenate([graph.run(*to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
+    return np.concatenate([run(*to_arrays(rows, inputs)) for rows in slices])
 
 
 def to_column(p: NDArray[np.floating[Any]]) -> pa.Array:
@@ -140,12 +145,15 @@ class Graph:
         return result
 
     def answer(self, numbers: Numbers, texts: Texts) -> Numbers:
-        """Return the answers of a model server: the output, and beside it the bounds of the interval if the graph has one."""
-        found = self.run(numbers, texts)
+        """
+        Return the answers of a model server: the output, and beside it the bounds of the interval if the graph has one.
+
+        The graph gets all rows at once.
+        """
         if not self.has_interval:
-            return found
-        bounds = self._session.run([INTERVAL], {"numbers": numbers, "texts": texts})[0]
-        return np.hstack([found[:, None], np.asarray(bounds, dtype=np.float32)])
+            return self.run(numbers, texts)
+        found, bounds = self._session.run([self.output, INTERVAL], {"numbers": numbers, "texts": texts})
+        return np.hstack([found[:, None], bounds]).astype(np.float32)
 
     def _run(self, numbers: Numbers, texts: Texts) -> Numbers:
         found = self._session.run([self.output], {"numbers": numbers, "texts": texts})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from perennial.config.answers import INTERVAL
 from perennial.config.label import NumberLabel, read_label
 from perennial.display.forced import describe_force
 from perennial.errors import RefusedError
@@ -24,7 +25,6 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.models.constant import constant_forecast
 from perennial.models.metrics import Floats, Labels
-from perennial.models.scoring import INTERVAL
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
 from perennial.report.models import Models

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.analyse.partitions import find_duplicates
+from perennial.config.answers import BOUNDS, INTERVAL
 from perennial.config.inputs import Inputs
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.tables import Partition
@@ -37,7 +38,7 @@ log = logging.getLogger("perennial.spark")
 MAX_PROBLEMS = 5
 _PREDICTED = {
     "number": [T.StructField("p", T.FloatType())],
-    "interval": [T.StructField(name, T.FloatType()) for name in ("p", "low", "high")],
+    "interval": [T.StructField(name, T.FloatType()) for name in ("p", *BOUNDS)],
     "classes": [T.StructField("p", T.ArrayType(T.FloatType())), T.StructField("class", T.StringType())],
 }
 """The columns of a prediction: of one number, of a number with its interval, or of several classes."""
@@ -71,7 +72,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
     import onnxruntime
 
     from perennial.score.worker import Columns, Scorer
-    from perennial.serve.model import INTERVAL, known_categories, read_metadata
+    from perennial.serve.model import known_categories, read_metadata
 
     release = job.release
     inputs = Inputs.model_validate(release.inputs)

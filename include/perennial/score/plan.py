@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 
 import pyarrow as pa
 
+from perennial.config.answers import BOUNDS
 from perennial.config.inputs import Inputs
 from perennial.config.load import load_pipeline
 from perennial.deploy.golden import model_table
@@ -29,7 +30,7 @@ from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 
 FEATURES = "features"
-OWN_COLUMNS = ("release", "p", "low", "high", "class", "unseen")
+OWN_COLUMNS = ("release", "p", *BOUNDS, "class", "unseen")
 """The columns that a table of scores has beside the date and the row key."""
 
 MAX_INTERPRETED_ROWS = 100_000

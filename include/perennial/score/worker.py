@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from perennial.config.answers import BOUNDS
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
-from perennial.models.scoring import INTERVAL, encode_texts, score, to_column
+from perennial.models.scoring import answer_rows, encode_texts, to_column
 from perennial.serve.lookup_file import map_file, open_tables
 from perennial.serve.lookups import Key, Lookup
 
 if TYPE_CHECKING:
     from perennial.config.inputs import Inputs
 
-BOUNDS = ("low", "high")
 PREDICTION, CLASS, UNSEEN, PROBLEM = "p", "class", "unseen", "__problem"
 ROWS = 100_000
 """Rows for which the graph is opened once. A table of so many takes tens of megabytes."""
@@ -174,10 +174,7 @@ def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Arra
         never.append((codes, [(name,) if word and word not in known else () for word in words]))
     # Of the inputs, scoring reads only these columns. The class itself, which validates YAML, is not sent to workers.
     inputs = cast("Inputs", scorer.columns)
-    p = score(scorer.graph, rows, inputs).astype(np.float32)
-    if scorer.has_interval:
-        p = np.hstack([p[:, None], score(scorer.graph, rows, inputs, INTERVAL).astype(np.float32)])
-    return p, _join_unseen(never, rows.num_rows)
+    return answer_rows(scorer.graph, rows, inputs), _join_unseen(never, rows.num_rows)
 
 
 def _gather(batches: Batches) -> Iterator[pa.Table]:

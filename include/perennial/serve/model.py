@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from perennial.config.answers import BOUNDS, INTERVAL
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.serve.limits import Limits
@@ -21,9 +22,6 @@ from perennial.store.json_value import JsonValue
 _NONE: tuple[str, ...] = ()
 OUTPUTS = ("probability", "probabilities", "value")
 """The names of the outputs of graphs: a probability, those of several classes, or a number in the unit of the label."""
-
-INTERVAL, _BOUNDS = "interval", ("low", "high")
-"""The output of a graph with the bounds of intervals, and the names of these bounds in answers."""
 
 _NUMBER_BYTES, _DIGITS, _COPIES = 40, 26, 3
 """
@@ -61,7 +59,7 @@ class Model:
         self._session = _open(graph, options)
         self.inputs = inputs
         self._takes, self.output = _check_signature(self._session, inputs)
-        self.numbers = (self.output, *_BOUNDS) if any(item.name == INTERVAL for item in self._session.get_outputs()) else ()
+        self.numbers = (self.output, *BOUNDS) if any(item.name == INTERVAL for item in self._session.get_outputs()) else ()
         """The names of a number and of the bounds of its interval; empty without an interval."""
 
         self.classes: list[str] = read_metadata(self._session, "classes", [])
@@ -92,10 +90,12 @@ class Model:
             feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
         if "texts" in self._takes:
             feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
-        predictions: NDArray[np.float32] = self._session.run([self.output], feed)[0]
-        if not self.numbers:
-            return predictions if self.classes else predictions.ravel()
-        return np.hstack([predictions.reshape(-1, 1), self._session.run([INTERVAL], feed)[0]])
+        predictions: NDArray[np.float32]
+        if self.numbers:
+            predictions, bounds = self._session.run([self.output, INTERVAL], feed)
+            return np.hstack([predictions.reshape(-1, 1), bounds])
+        (predictions,) = self._session.run([self.output], feed)
+        return predictions if self.classes else predictions.ravel()
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
         """Append the values of the lookups to a row, and return the fields that were never seen."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import load_from_string, numpy_helper
 
-from perennial.models.scoring import INTERVAL
+from perennial.config.answers import INTERVAL
 
 if TYPE_CHECKING:
     from perennial.models.metrics import Floats, Labels

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.config.answers import BOUNDS
 from perennial.config.pipeline import Inputs, Label
 from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import in_order, score, to_column
@@ -140,7 +141,7 @@ def predict(
         table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
         table = table.append_column("y", pa.array(rows.y)).append_column("p", to_column(p[-1]))
         if bounds is not None:
-            for place, name in enumerate(("low", "high")):
+            for place, name in enumerate(BOUNDS):
                 table = table.append_column(name, pa.array(bounds[done : done + table.num_rows, place]))
         done += table.num_rows
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")

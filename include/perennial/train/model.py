@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from scipy.special import expit, softmax
 
+from perennial.config.answers import INTERVAL
 from perennial.config.candidates import Family
 from perennial.config.label import BinaryLabel, ClassesLabel, Label, NumberLabel
-from perennial.models.scoring import INTERVAL, Numbers, Texts
+from perennial.models.scoring import Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import canonical_json, sha256
 from perennial.tasks.task import task_of

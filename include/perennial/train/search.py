@@ -226,7 +226,7 @@ def _read_trials(objects: Objects, job: TrainingJob) -> Iterator[Trial]:
 
 
 def _store(objects: Objects, job: TrainingJob, trial: Trial) -> Trial:
-    """Store a trial. Return the one that another process has stored before; both must agree in all but the measurements."""
+    """Store a trial, or return the one already stored by another process: both must agree in all but the measurements."""
     address = _address(job, trial.number)
     if objects.create(address, canonical_json(trial.to_json())):
         return trial

@@ -228,7 +228,7 @@ def test_the_parameters_of_the_yaml_stay_if_no_trial_is_clearly_better(lake_with
     _, result = search(lake)
     assert result["chosen"] == {}
     assert result["gain"] <= result["error"]
-    # The model is the one that the candidate has without a search.
+    # Without a search the candidate has the same model.
     assert plan_training(lake, LAST, "boosted").key == plan_training(lake_with(None, trees=60), LAST, "boosted").key
 
 

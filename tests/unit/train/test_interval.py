@@ -12,9 +12,10 @@ import pytest
 from authors import train
 from windows import store_minutes, with_minutes
 
+from perennial.config.answers import INTERVAL
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
-from perennial.models.scoring import INTERVAL, Graph, score, to_arrays
+from perennial.models.scoring import Graph, score, to_arrays
 from perennial.train.blend import blend
 from perennial.train.calibration import QUANTILES, calibrate, set_shift
 from perennial.train.candidates import code_for, versions_for
