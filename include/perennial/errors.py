@@ -108,5 +108,6 @@ def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return ' Did you mean x?' for the allowed word nearest to `word`, or an empty string."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    words = {each.lower(): each for each in allowed}
+    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    return f" Did you mean {words[near[0]]!r}?" if near else ""

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
         "Bytes that a training may hold on scratch disk, set for each trainer from `training.resources.scratch`.",
     )
 
+    max_row_ms: Annotated[float, Field(gt=0)] | None = _variable(
+        "PERENNIAL_MAX_ROW_MS",
+        None,
+        "Milliseconds that a model may take for one row, set for each trainer from `deployment.p99_ms`.",
+    )
+
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
     query_minutes: Limit = _variable(

@@ -47,7 +47,7 @@ class AirflowForks:
         if not answer:
             raise StackError(
                 f"Airflow cannot be imported, so airflow {arguments[0]} did not start. "
-                f"The end of {import_log}:\n{last_lines(import_log, 3)}"
+                f"The end of {import_log}:\n{last_lines(import_log, 5)}"
             )
         return self._checked(answer.strip(), arguments[0], self._process)
 

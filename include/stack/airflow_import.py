@@ -14,9 +14,6 @@ from setproctitle import setproctitle
 
 from stack.bound_forks import bind_forks
 
-# None of Perennial's own modules is imported here: the scheduler's tasks inherit the imports of this process, and they must run
-# the current files.
-
 SHARED = (
     "airflow.cli.cli_parser",
     "airflow.cli.commands.api_server_command",
@@ -26,6 +23,9 @@ SHARED = (
     "airflow.executors.local_executor",
 )
 """Modules that more than one service imports."""
+
+FORKING = frozenset({"scheduler", "dag-processor"})
+"""The services that fork a process for each task or parse, and leave Perennial's modules to it."""
 
 
 def main() -> None:
@@ -64,6 +64,9 @@ def become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -
     os.environ.update(environment)
     sys.argv = ["airflow", *arguments]
     setproctitle(" ".join(sys.argv))
+    if arguments[0] not in FORKING:
+        # It imports Perennial's modules one after the other while it runs: they must be of one state of the files.
+        import_module("airflow_local_settings").forget_own_code()
     bind_forks()  # for a DAG processor or a triggerer; the scheduler's executor binds two generations
     airflow()  # type: ignore[no-untyped-call]
 

@@ -98,7 +98,8 @@ def _libraries(config: StackConfig) -> list[Finding]:
         with suppress(PipelineRefusedError):  # `perennial validate` reports it
             pipeline = read_pipeline(config.pipelines / name / FILE)
             missing = {find_missing(settings.family) for settings in pipeline.training.candidates.values()}
-            found += [Finding(f"candidates of {name}", text, advice="Until then it is not trained.") for text in missing if text]
+            advice = "Until then the pipeline is refused."
+            found += [Finding(f"candidates of {name}", text, advice=advice) for text in missing if text]
     return found
 
 

@@ -79,7 +79,6 @@ class PromptLocalExecutor(LocalExecutor):
         """Bound the logs of all services of the stack. This is its only process that runs all the time and has a loop of ours."""
         if time.monotonic() >= self._next_bound:
             self._next_bound = time.monotonic() + BOUND_SECONDS
-            # Tasks inherit imports, and must run the current files of Perennial: its settings are not imported here.
             bound_logs(Path(os.environ["PERENNIAL_VAR"]) / "log")
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:

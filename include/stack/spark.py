@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.spark.failures import GUTTER
+from perennial.display.printed_error import FIRST
 from perennial.spark.size import LARGE_METHODS, ROWS
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
@@ -195,7 +195,7 @@ def submit_script(home: SparkHome, include: Path) -> str:
 # Spark writes rows of a job to its folders, under the umask of the shell that starts it.
 umask 077
 fail() {{
-    echo "{GUTTER}$1"
+    echo "{FIRST}$1"
     exit 1
 }}
 if [ -n "$PERENNIAL_SCRATCH" ]; then

@@ -16,7 +16,7 @@ from candidate_product import DEFAULT_LIST, PRODUCT, Product, describe_code
 from candidate_sets import CandidateSet, read_frozen
 from candidate_splits import Split
 
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 VALIDATION_SHARE = 0.25
 """The last rows of those to train on, by which a family is chosen from the default list."""

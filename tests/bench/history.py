@@ -40,7 +40,8 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
 from perennial.settings import var_folder
 from perennial.spark.submit import SPARK_VERSION
-from perennial.train.plan import plan_training, read_model
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 from stack.config import REPO
 
 PIPELINE = "flight_delays"

@@ -42,7 +42,8 @@ from perennial.runtime.process_training import train
 from perennial.settings import var_folder
 from perennial.spark.submit import submit
 from perennial.train.candidates import versions_for
-from perennial.train.plan import plan_training, read_model
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 
 PIPELINE = "flight_delays"
 FIRST, EVERY_DAYS, COUNT = date(2013, 3, 1), 6, 48

@@ -18,7 +18,7 @@ from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob, Stored
 from perennial.score.worker import Columns, Scorer, answer, make_scorer
 from perennial.serve.lookups import read_lookup
 from perennial.serve.model import known_categories
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 from perennial.train.model import train_model
 
 TRAINED_ROWS, MAX_ALONE = 50_000, 1_000_000

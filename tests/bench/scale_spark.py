@@ -38,14 +38,15 @@ from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, TableTo
 from perennial.collect.content import read_content
 from perennial.config.load import load_pipeline
 from perennial.config.pipeline import Pipeline
+from perennial.fingerprints.code import digests_of_job
 from perennial.lake.days import REFERENCE
 from perennial.settings import var_folder
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT
 from perennial.spark.size import size_conf
 from perennial.spark.submit import SPARK_VERSION, application
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 from stack.config import REPO
 from stack.spark_archive import hadoop_catalog
 
@@ -212,7 +213,8 @@ def analyse_job(pipeline: Pipeline) -> AnalyseJob:
 
 def submit(folder: Path, kind: str, job: Json, rows: int, cores: int, checkout: Path = REPO) -> dict[str, float]:
     """Run a job as the product submits it, over tables in a folder, and return its CPU and wall seconds."""
-    content = {"format": FORMAT, "kind": kind, "pipeline": "flight_delays", "spark": SPARK_VERSION, "cost": None, **dict(job)}
+    head = {"format": FORMAT, "kind": kind, "pipeline": "flight_delays", "spark": SPARK_VERSION, "cost": None}
+    content = {**head, "code": digests_of_job(kind), **dict(job)}
     body = canonical_json(content)
     path = folder / f"{sha256(body)}.json"
     path.write_bytes(body)

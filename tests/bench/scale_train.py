@@ -32,7 +32,7 @@ from perennial.config.pipeline import BinaryLabel, Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.lake.tables import TableState
 from perennial.settings import var_folder
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
 from perennial.train.needs import Needs, estimate_needs

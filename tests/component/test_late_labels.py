@@ -28,7 +28,8 @@ from perennial.lake.tables import read_rows
 from perennial.report.page import page
 from perennial.report.walk_forward import FROZEN, walk_forward
 from perennial.train.__main__ import run_job
-from perennial.train.plan import plan_ahead, plan_training, read_model
+from perennial.train.plan import plan_ahead, plan_training
+from perennial.train.trainings import read_model
 
 START, GAP, FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3), date(2026, 3, 7), date(2026, 3, 9)
 LATER = timedelta(days=2)

@@ -236,7 +236,7 @@ from perennial.config.load import load_pipeline
 from perennial.lake.lake import open_lake
 from perennial.settings import load_environment
 from perennial.spark.submit import submit
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 load_environment()
 os.mkdir("/tmp/events")

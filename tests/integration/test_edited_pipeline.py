@@ -20,7 +20,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 pytestmark = pytest.mark.stack
 

@@ -60,6 +60,7 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("include/perennial/sql/type_rules.py", "_set_type"): lambda: callable(TypeAnnotator._set_type),
     ("include/perennial/train/estimators.py", "_validate_params"): lambda: callable(LogisticRegression._validate_params),
     ("include/perennial/train/keras_model.py", "_flatten_layers"): lambda: in_keras("layers/layer.py", "def _flatten_layers"),
+    ("include/perennial/train/keras_model.py", "_inbound_nodes"): lambda: in_keras("ops/operation.py", "self._inbound_nodes = "),
     ("include/perennial/train/keras_model.py", "_keras_history"): lambda: in_keras("ops/node.py", "._keras_history = "),
     ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
 }

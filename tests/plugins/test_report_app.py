@@ -22,7 +22,7 @@ from perennial.evaluate.chain import Entry, Intervention, Model, enter, interven
 from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
 from perennial.report.kept import keep
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 from perennial_airflow import report_app
 from perennial_airflow.report_app import app, report
 

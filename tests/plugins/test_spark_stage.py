@@ -79,7 +79,7 @@ def test_where_working_ahead_fails_the_date_is_done_alone(submitted: Callable[..
 
 def test_a_date_that_is_refused_alone_is_refused_in_the_jobs_words(submitted: Callable[..., list[str]]) -> None:
     long = "seq 30 | sed 's/^/│   x: /'; seq 30"  # more lines than the hook keeps
-    submitted(f"echo '│ features.sql: division by zero'; {long}; exit 65")
+    submitted(f"echo '✗ features.sql: division by zero'; {long}; exit 65")
     with pytest.raises(RefusedError, match=r"^features\.sql: division by zero\n  x: 1\n(.*\n)+Job file: s3://") as refused:
         stage(UNTIL).execute(CONTEXT)
     assert refused.value.__suppress_context__, "Airflow's log would begin with the command line"
@@ -88,7 +88,7 @@ def test_a_date_that_is_refused_alone_is_refused_in_the_jobs_words(submitted: Ca
 
 def test_what_a_query_reads_cannot_steer_the_log(submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The text reaches the log through the lines of the JVM, and the job's own error."""
-    submitted("printf 'java: \\033[2J\\302\\233\\342\\200\\256\\n│ raised \\033]52;c;x\\007\\n'; exit 65")
+    submitted("printf 'java: \\033[2J\\302\\233\\342\\200\\256\\n✗ raised \\033]52;c;x\\007\\n'; exit 65")
     lines: list[str] = []
     monkeypatch.setattr(SparkSubmitHook, "log", SimpleNamespace(info=lambda text, *_: lines.append(text), debug=lambda *_: None))
     with pytest.raises(RefusedError, match=r"^raised \\x1b\]52;c;x\\x07\n"):

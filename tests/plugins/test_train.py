@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial.config.pipeline import Gate, Inputs, Training
+from perennial.config.pipeline import Deployment, Gate, Inputs, Training
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome, Skipped
 from perennial.runtime import process_training, trainer
@@ -31,7 +31,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     )
     objects = SimpleNamespace(exists=lambda uri: uri in world.written)
     inputs = Inputs.model_validate({"request": {"amount": "number"}})
-    pipeline = SimpleNamespace(name="p", runtime="process", training=Training(), gate=Gate(), inputs=inputs)
+    pipeline = SimpleNamespace(
+        name="p", runtime="process", training=Training(), gate=Gate(), deployment=Deployment(), inputs=inputs
+    )
     pipeline.calendar = SimpleNamespace(dates=lambda first, last: [first, last])
     lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
@@ -39,6 +41,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         world.trained += jobs
         if world.error:
             raise world.error
+        world.written.add(OWN)
 
     def finished(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped:

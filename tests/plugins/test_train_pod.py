@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException, TaskD
 from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
 from perennial.config.candidates import Mlp
-from perennial.config.pipeline import Resources
+from perennial.config.pipeline import Deployment, Resources
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome, Skipped
 from perennial.runtime import pod_training
@@ -42,7 +42,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     )
     calendar = SimpleNamespace(dates=lambda first, last: [first, last])
     training = SimpleNamespace(resources=Resources(), candidates={"mlp": Mlp()})
-    pipeline = SimpleNamespace(name="p", training=training, calendar=calendar)
+    pipeline = SimpleNamespace(name="p", training=training, deployment=Deployment(), calendar=calendar)
 
     def finish(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped or world.skipped:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 DAY = timedelta(days=1)
 START = date(2026, 3, 1)

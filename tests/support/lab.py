@@ -29,7 +29,7 @@ from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.lake.tables import Partition, TableState
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 from perennial.train.history import split_of
 from perennial.train.plan import plan_training
 

@@ -9,8 +9,9 @@ from typing import Any
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.files import open_table
 from perennial.lake.lake import Lake
-from perennial.store.objects import sha256
-from perennial.train.plan import plan_training, read_model
+from perennial.store.content_name import sha256
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 
 
 def contents(lake: Lake, decided: Iterable[date]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import json
 import sys
 from collections.abc import Iterable
 
-from perennial.config.pipeline import Autoscaling, Deployment, Resources
+from perennial.config.deployment import Autoscaling, Deployment
+from perennial.config.pipeline import Resources
 from perennial.runtime.kubernetes import Body, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_objects, service
 from perennial.runtime.training_pod import training_pod, training_policy
@@ -38,7 +39,7 @@ def all_objects() -> list[Body]:
         service(SERVING, PIPELINE, RELEASE),
         training_policy(TRAINING),
         training_pod(
-            TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, ["s3://perennial/main/flight_delays/jobs/1.json"]
+            TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, ["s3://perennial/main/flight_delays/jobs/1.json"], 50
         ),
     ]
 

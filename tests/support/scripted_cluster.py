@@ -91,12 +91,12 @@ def vanishes(cluster: ScriptedCluster, pod: Body) -> None:
 
 
 def runs_trainer(cluster: ScriptedCluster, pod: Body) -> None:
-    """Run the trainer with the arguments and the limit of the pod's container, and the store settings of the test."""
+    """Run the trainer with the arguments and the limits of the pod's container, and the store settings of the test."""
     (container,) = pod["spec"]["containers"]
-    limit = {item["name"]: item["value"] for item in container["env"] if item["name"] == "PERENNIAL_MAX_SCRATCH"}
+    limits = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("PERENNIAL_MAX_")}
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "perennial.train", *container["args"]],
-        env={**os.environ, **limit},
+        env={**os.environ, **limits},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,7 +16,7 @@ from serve_small_s3 import SmallS3
 from perennial.config.pipeline import Inputs
 from perennial.deploy.lookup_writer import write_lookup
 from perennial.lake.layout import Layout
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 CARRIERS = ["AA", "B6", "DL", "UA"]
 RECORD = {

@@ -19,7 +19,7 @@ from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.runtime.environment import TORCH, python_of
 from perennial.settings import ROOT
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train.compare import compare, rows_to_compare
 from perennial.train.holdout import HoldoutWriter
 from perennial.train.scratch import Scratch

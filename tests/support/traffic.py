@@ -74,7 +74,8 @@ class Traffic:
                 except httpx.TransportError:
                     status, release = 0, None
                 self.answers.append(Answer(sent, time.monotonic() - self.began, status, release))
-                due += pause
+                # No request is made up for: after a slow answer a burst of quick failures would count as many seconds of them.
+                due = max(due + pause, time.monotonic())
                 time.sleep(max(0.0, due - time.monotonic()))
 
 

@@ -32,7 +32,7 @@ from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
 from perennial.runtime import environment
 from perennial.settings import load_environment
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 from stack.config import REPO
 
 Call = Callable[..., tuple[int, Any]]
@@ -381,7 +381,7 @@ def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
     (folder / "candidates").mkdir()
     for name, source in zip(("wide", "deep", "stack"), documented(page, "python"), strict=True):
         (folder / "candidates" / f"{name}.py").write_text(source)
-    install, trust, commands = documented(page, "sh")
+    install, trust, commands, experiment = documented(page, "sh")
     assert install.strip() == "make torch"
     monkeypatch.setitem(environment.PYTHONS, environment.TORCH, Path(sys.executable))  # as if it had been run
     monkeypatch.setenv(*trust.strip().split("="))
@@ -391,6 +391,9 @@ def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
         assert run_command(words) == 0
     text = capsys.readouterr().out
     assert "✓ machine_faults" in text
+    assert (
+        "--as own --candidates logistic,boosted,stack" in experiment
+    )  # the commands of experiments are tested with a lake of trained dates
     assert "estimator sklearn.ensemble.RandomForestClassifier, params n_estimators 200, min_samples_leaf 20" in text
     assert "sklearn estimator required params none" in " ".join(text.split())
 

@@ -180,7 +180,7 @@ thread.join()
     ids=["trainer", "Spark job", "command", "thread"],
 )
 def test_a_process_that_ends_with_an_error_prints_nothing_else(python: str, program: str) -> None:
-    begin = f"def fail(*_):\n    raise ValueError({ATTACKS!r})\n"
+    begin = f"def fail(*_, **__):\n    raise ValueError({ATTACKS!r})\n"
     done = subprocess.run(
         [REPO / python / "bin" / "python", "-c", begin + program],
         env={"PYTHONPATH": str(REPO / "include"), "PATH": "/usr/bin:/bin"},

@@ -24,7 +24,7 @@ from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import update_chain
 from perennial.freshness.stale import Status, stale_dates
 from perennial.lake.lake import Lake
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 from perennial.train.plan import plan_training
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)

@@ -15,8 +15,8 @@ from perennial.lake.days import REFERENCE
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SPARK_VERSION
 from perennial.sql.tokens import sql_digest
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 
 _LIBRARIES = {"spark": SPARK_VERSION}
 

@@ -19,6 +19,7 @@ Answer = dict[str, Any]
 
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
+_MAX_CAUSE = 800
 
 
 def dag_of(pipeline: str) -> str:
@@ -85,17 +86,29 @@ class AirflowClient:
         deadline = time.monotonic() + seconds
         while self._get(f"/dags/{dag_id}", missing_ok=True) is None:
             if time.monotonic() > deadline:
-                errors = [error["stack_trace"] for error in (self._get("/importErrors") or {})["import_errors"]]
-                raise PerennialError(f"Airflow has not parsed the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
+                raise PerennialError(
+                    f"Airflow has no DAG {dag_id!r}, {seconds:.0f} s after it was asked for it",
+                    self._import_causes(),
+                    "Airflow reads PERENNIAL_TRUSTED_PIPELINES and .env only when it starts: run `make down up` after a change.",
+                )
             time.sleep(0.5)
 
-    def is_paused(self, dag_id: str) -> bool:
-        """Return whether the DAG is paused."""
-        return bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
+    def reason_to_wait(self, dag_id: str) -> str:
+        """Return why Airflow starts no run of a DAG, or an empty text."""
+        dag = self._get(f"/dags/{dag_id}") or {}
+        if dag["is_stale"]:
+            causes = " ".join(self._import_causes())
+            return f"{dag_id} is no longer among the DAGs that Airflow can import, so its runs wait. {causes}".strip()
+        return f"{dag_id} is paused in Airflow: its runs wait until someone unpauses it" if dag["is_paused"] else ""
+
+    def _import_causes(self) -> list[str]:
+        """Return the last error of each trace: those of files of DAGs that Airflow cannot import."""
+        traces = [error["stack_trace"] for error in (self._get("/importErrors") or {})["import_errors"]]
+        return [" ".join(trace.rpartition("Error: ")[2].split())[:_MAX_CAUSE] for trace in traces]
 
     def unpause(self, dag_id: str) -> bool:
         """Let the DAG's runs start; return whether it was paused."""
-        was_paused = self.is_paused(dag_id)
+        was_paused = bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
         if was_paused:
             self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         return was_paused
@@ -183,9 +196,10 @@ class AirflowClient:
         return list((self._get(f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=100") or {})["dag_runs"])
 
     def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[Answer]:
-        """Return successful runs of backfills, in an order such as `-duration`, at most `limit`."""
+        """Return successful runs of backfills, in an order such as `-duration`, at most `limit`; none if there is no DAG."""
         query: Query = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
-        return list((self._get(f"/dags/{dag_id}/dagRuns", params=query) or {})["dag_runs"])
+        answer = self._get(f"/dags/{dag_id}/dagRuns", missing_ok=True, params=query)
+        return [] if answer is None else list(answer["dag_runs"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""

@@ -181,9 +181,7 @@ def _wait(
 def _reason_to_wait(airflow: AirflowClient, dag_id: str, backfill: Backfill) -> str:
     if backfill["is_paused"]:
         return f"Backfill {backfill['id']} is paused in Airflow: its runs wait until someone unpauses it"
-    if airflow.is_paused(dag_id):
-        return f"{dag_id} is paused in Airflow: its runs wait until someone unpauses it"
-    return ""
+    return airflow.reason_to_wait(dag_id)
 
 
 def _check_cancelled(airflow: AirflowClient, dag_id: str, backfill_id: int, span: tuple[datetime, datetime]) -> None:

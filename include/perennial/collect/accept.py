@@ -17,8 +17,9 @@ from perennial.errors import DropRefusedError, DropUnreadableError
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import make_fingerprint
 from perennial.lake.lake import Lake
+from perennial.store.content_name import canonical_json
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import Listed, canonical_json
+from perennial.store.objects import Listed
 
 MAX_PROBLEMS = 100
 """Problems of a folder that are stored: it may hold thousands of extra files, and each state of it has a record."""

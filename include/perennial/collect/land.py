@@ -20,8 +20,9 @@ from perennial.config.pipeline import Source
 from perennial.config.values import is_file_name
 from perennial.errors import DropUnreadableError, RefusedError, did_you_mean
 from perennial.lake.lake import Lake
+from perennial.store.content_name import canonical_json
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, split_uri
+from perennial.store.objects import split_uri
 
 _CHUNK = 1 << 20
 

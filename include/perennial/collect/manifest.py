@@ -12,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from perennial.config.values import is_file_name
+from perennial.store.content_name import sha256
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import sha256
 
 FILE = "_MANIFEST.json"
 MAX_BYTES = 1_000_000

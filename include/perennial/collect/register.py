@@ -18,9 +18,10 @@ from pydantic import TypeAdapter
 from perennial.errors import LostRaceError
 from perennial.lake.days import REFERENCE, day_text, read_day
 from perennial.lake.lake import Lake
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.heads import move_head, parse_head
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import Listed, Stored, canonical_json, sha256
+from perennial.store.objects import Listed, Stored
 
 FORMAT = 1
 REMEDY = "Delete it: the drops are checked and registered again, and clean rows stay."

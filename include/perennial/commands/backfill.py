@@ -14,7 +14,7 @@ import typer
 
 from perennial.backfill.again import Again
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, chosen_date
-from perennial.commands.output import counted, format_dates, print_json, print_line, problems
+from perennial.commands.output import counted, format_dates, format_details, print_json, print_line, problems
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ LINE_SECONDS = 5
 """Minimum seconds between two progress lines when there is no terminal for a spinner."""
 SILENT_SECONDS = 60
 """Seconds after which a progress line is repeated although only the time has changed."""
+DAG_SECONDS = 60
+"""Seconds in which Airflow reads the file of a new DAG."""
 
 
 class Cadence(StrEnum):
@@ -111,11 +113,13 @@ def backfill(
 
 def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and print its result."""
+    from perennial.display.metrics import format_metric, label_of
     from perennial.experiments.experiment import ExperimentSettings, run_experiment
+    from perennial.tasks.task import task_of
 
     began = time.monotonic()
     result = run_experiment(lake, name, ExperimentSettings.model_validate(settings), first, last)
-    seconds, counts = round(time.monotonic() - began, 1), Counter(result.decisions.values())
+    seconds, counts = round(time.monotonic() - began, 1), Counter(str(one.decision) for one in result.decisions.values())
     if as_json:
         without = {day.isoformat(): reason for day, reason in result.without.items()}
         print_json(
@@ -126,6 +130,10 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
         f"{name}: {counted(len(result.decisions), 'date')} decided in {seconds} s: "
         + ", ".join(f"{count} {decision}" for decision, count in counts.items())
     )
+    loss = task_of(lake.pipeline.label).loss_name
+    for day, decided in list(result.decisions.items())[-MAX_SHOWN:]:
+        losses = [f"{candidate} {format_metric(value)}" for candidate, value in decided.values_of(loss).items()]
+        print_line(f"  {day}: {format_details(decided.details())}; {label_of(loss)}: {', '.join(losses)}")
     for day, reason in list(result.without.items())[:MAX_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
     compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
@@ -137,7 +145,9 @@ def _run(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, ex
     from perennial.backfill.airflow_client import dag_of
     from perennial.backfill.run import run_history
 
-    problems.print(f"  Airflow shows the runs at {airflow.backfills_url(dag_of(lake.pipeline.name))}")
+    dag = dag_of(lake.pipeline.name)
+    airflow.wait_for_dag(dag, DAG_SECONDS)
+    problems.print(f"  Airflow shows the runs at {airflow.backfills_url(dag)}")
     began = printed = time.monotonic()
     shown = None
     with problems.status("") as spinner:

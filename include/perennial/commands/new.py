@@ -55,6 +55,12 @@ def new(
     key: Annotated[
         list[str] | None, typer.Option(help="Columns that identify a row of a date, separated by commas; else they are searched.")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns that are no inputs, separated by commas: those that a caller does not know, such as other labels."
+        ),
+    ] = None,
     date_column: Annotated[str | None, typer.Option(help="Column with the date of a row, if several have dates.")] = None,
     date_format: Annotated[
         str | None, typer.Option(help="Format of dates that fit several, such as dd/MM/yyyy or MM/dd/yyyy.")
@@ -80,8 +86,8 @@ def new(
     _check_format(date_format)
     if is_landed:
         require_store()
-    keys = [column.strip() for words in key or () for column in words.split(",")]
-    options = Options(name, label, keys, date_column, positive, has_classes, predict, time_zone, date_format)
+    keys, unknown = _split_names(key), _split_names(without)
+    options = Options(name, label, keys, date_column, positive, has_classes, predict, time_zone, date_format, unknown)
     _check_pattern(pattern)
     files, ignored = find_files(pattern)
     with at_work("read the sample") as status:
@@ -108,6 +114,10 @@ def new(
             print_line(f"? {path}: not read, {reason}", style="yellow")
     if landing is not None and landing.refused:
         raise typer.Exit(1)
+
+
+def _split_names(options: Sequence[str] | None) -> list[str]:
+    return [name.strip() for words in options or () for name in words.split(",")]
 
 
 def _start_server(name: str) -> bool:
@@ -262,7 +272,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
     dates, label = draft.dates, draft.label
     print_line(f"✓ {folder}", style="green")
     print_line(f"  {len(dates.rows)} dates, {dates.first} to {dates.last}; a row is identified by {', '.join(draft.key)}")
-    print_line(f"  predicts {label.target.describe()}: {label.summary}; {len(draft.fields)} request fields")
+    print_line(f"  predicts {label.target.describe()}: {label.summary}; {len(draft.request)} request fields")
+    print_line(f"  {dates.describe_first_run(label.positive_share)}")
     if settings := draft.dialect.settings:
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, form in draft.formats.items():

@@ -12,7 +12,7 @@ from rich.text import Text
 from perennial.calendar import EVERY_DAY, DataDays
 from perennial.display.console import ShowableConsole
 from perennial.display.showable import dump_json, make_line, make_showable
-from perennial.store.json_value import JsonValue
+from perennial.store.json_value import Json, JsonValue
 
 MAX_RANGES = 5
 """Maximum number of ranges in a text of dates."""
@@ -43,6 +43,17 @@ def format_dates(dates: Collection[date], data_days: DataDays = EVERY_DAY) -> st
     texts = [f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}" for days in ranges[:MAX_RANGES]]
     left_out = sum(map(len, ranges[MAX_RANGES:]))
     return ", ".join(texts) + (f", and {counted(left_out, 'more date')}" if left_out else "")
+
+
+def format_details(details: Json) -> str:
+    """Return the details of a stage's result in one line."""
+    return ", ".join(f"{name} {_format_detail(name, value)}" for name, value in details.items())
+
+
+def _format_detail(name: str, value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return str(len(value)) if name == "gaps" else " ".join(f"{key}={item}" for key, item in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def print_json(value: JsonValue) -> None:

@@ -71,7 +71,7 @@ def _describe_outcome(lake: Lake, release: str) -> str:
     """Return the predicted outcome of the model of a release in words: the pipeline's own may have changed since."""
     from perennial.config.label import read_label
     from perennial.deploy.release import read_release
-    from perennial.train.plan import read_model
+    from perennial.train.trainings import read_model
 
     return read_label(read_model(lake, read_release(lake, release)["model"])["label"]).outcome
 

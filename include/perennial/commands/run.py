@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, day_of
-from perennial.commands.output import counted, format_dates, print_json, print_line
+from perennial.commands.output import counted, format_dates, format_details, print_json, print_line
 from perennial.commands.progress import at_work, leave_out_results, show_children
 from perennial.lake.result import Outcome
 from perennial.store.json_value import JsonValue
@@ -112,8 +112,7 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
 
 
 def _format_result(name: str, result: Result, seconds: float) -> str:
-    details = ", ".join(f"{key} {_format_value(key, value)}" for key, value in result.details().items())
-    return f"{name:<16} {result.outcome:<9} {seconds:>7.1f} s  {details}"
+    return f"{name:<16} {result.outcome:<9} {seconds:>7.1f} s  {format_details(result.details())}"
 
 
 def _gap_lines(gaps: JsonValue, data_days: DataDays) -> list[str]:
@@ -124,11 +123,3 @@ def _gap_lines(gaps: JsonValue, data_days: DataDays) -> list[str]:
     lines = [f"  gap {format_dates(days, data_days)}: {reason}" for reason, days in dates.items()]
     more = len(lines) - MAX_SHOWN
     return lines if more <= 0 else [*lines[:MAX_SHOWN], f"  and {counted(more, 'more reason')} of gaps; --json shows all"]
-
-
-def _format_value(key: str, value: JsonValue) -> str:
-    if isinstance(value, dict):
-        if key == "gaps":
-            return str(len(value))
-        return " ".join(f"{key}={item}" for key, item in value.items())
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

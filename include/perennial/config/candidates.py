@@ -222,7 +222,8 @@ def _by_name(value: Any) -> Any:
     """Return candidates by name. A list names families, which are trained with their defaults."""
     if isinstance(value, list):
         refuse(((index,), _unknown(name)) for index, name in enumerate(value) if not isinstance(name, str) or name not in _NAMES)
-        refuse(((index,), f"{name!r} is listed twice") for index, name in doubled(value))
+        families = [ALIASES[name] if name in ALIASES else str(name) for name in value]
+        refuse(((index,), f"{family!r} is listed twice{_also(family)}") for index, family in doubled(families))
         value = dict.fromkeys(value)
     if not isinstance(value, dict):
         raise ValueError("expected a list of families, or a mapping of names to families with their parameters")
@@ -274,6 +275,11 @@ def _with_family(name: str, entry: Any) -> Any:
         family = (entry or {}).get("family", name)
         return {**(entry or {}), "family": ALIASES.get(family, family)}
     return entry
+
+
+def _also(family: str) -> str:
+    names = [alias for alias, own in ALIASES.items() if own == family]
+    return f" ({', '.join(map(repr, names))} is the same family)" if names else ""
 
 
 def _unknown(name: object) -> str:

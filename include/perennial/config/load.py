@@ -14,7 +14,7 @@ from perennial.config.candidates import families_of_files
 from perennial.config.clean_step import step_problems
 from perennial.config.landing import place_problem
 from perennial.config.pipeline import Pipeline
-from perennial.config.problems import contract_problems, unknown_key
+from perennial.config.problems import contract_problems, see_pages, unknown_key
 from perennial.config.text import check_folder, file_names, read_text, shown, sql_names
 from perennial.config.values import NAME
 from perennial.config.yaml_reader import Document, parse_yaml
@@ -76,7 +76,7 @@ def read_pipeline(path: Path) -> Pipeline:
     problems.extend(_file_problems(path.parent, document))
     if pipeline is None or problems:
         texts = [text if line == _LAST else f"line {line}: {text}" for line, text in sorted(problems, key=lambda item: item[0])]
-        raise PipelineRefusedError(shown(path), texts, "See docs/reference/pipeline.md for every key.")
+        raise PipelineRefusedError(shown(path), texts, see_pages("docs/reference/pipeline.md", texts))
     return pipeline
 
 
@@ -196,7 +196,8 @@ def _trust_problems(folder: Path, file: str, otherwise: str) -> Iterator[tuple[i
         yield (
             _LAST,
             f"{file}: this installation does not run Python of pipeline {shown(Path(folder.name))!r}. "
-            f"If you trust its authors, add its name to PERENNIAL_TRUSTED_PIPELINES; otherwise {otherwise}",
+            "If you trust its authors, add its name to PERENNIAL_TRUSTED_PIPELINES in .env, and run `make down up`: "
+            f"Airflow reads it when it starts. Otherwise {otherwise}",
         )
 
 

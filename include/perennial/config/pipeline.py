@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from math import isqrt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,36 +11,22 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import DAY, Calendar
 from perennial.config.calendar import FeedCalendar
-from perennial.config.candidates import (
-    DEFAULT_CANDIDATES,
-    Candidates,
-    Family,
-    Mlp,
-    default_candidates,
-    hasty_searches,
-    unfit_candidates,
-)
+from perennial.config.candidates import default_candidates, unfit_candidates
 from perennial.config.contract import Contract
+from perennial.config.deployment import Deployment, Scoring
+from perennial.config.gate import Floors, Gate, Margin
 from perennial.config.inputs import Inputs, Lookup, RequestField, not_categories
 from perennial.config.label import BinaryLabel, ClassesLabel, Label, LabelField, NumberLabel, give_task, task_of
 from perennial.config.tables import ColumnContract, Reference, Source
 from perennial.config.text import file_names, read_text, sql_names
+from perennial.config.training import Resources, Toleration, Training
 from perennial.config.values import (
-    Column,
-    Count,
-    Cpu,
     Day,
     Distinct,
     FieldName,
-    LabelKey,
-    LabelValue,
-    Memory,
     Name,
     Owner,
-    Positive,
     Problem,
-    ResourceName,
-    Share,
     Some,
     TableName,
     Tag,
@@ -75,206 +60,12 @@ __all__ = [
 ]
 
 
-MIN_ROWS = 50_000
-"""The smallest `max_rows`: a training on fewer rows takes too few steps, and a gate on fewer holds too often."""
-
-
-class Toleration(Contract):
-    """A node taint that the training pod tolerates, in the terms of Kubernetes."""
-
-    key: LabelKey
-    operator: Literal["Exists", "Equal"] = "Exists"
-    """The default is `Equal` if a value is given."""
-
-    value: LabelValue | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_to_equal(cls, toleration: Any) -> Any:
-        if isinstance(toleration, dict) and toleration.get("value") is not None and "operator" not in toleration:
-            return {**toleration, "operator": "Equal"}
-        return toleration
-
-    @field_validator("value")
-    @classmethod
-    def _check_value(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("operator") == "Exists":
-            raise ValueError("operator Exists takes no value; remove the operator or the value")
-        return value
-
-
-class Resources(Contract):
-    """The resources that a training pod requests from the cluster. With `gpus: 0` it requests no GPU."""
-
-    cpu: Cpu = "1"
-    memory: Memory = "2Gi"
-    scratch: Memory | None = None
-    """Disk for the rows of a training. None: 2Gi in a pod, and the free disk in a process."""
-
-    gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    gpu_name: ResourceName = "nvidia.com/gpu"
-    node_selector: dict[LabelKey, LabelValue] = {}
-    tolerations: list[Toleration] = []
-    schedule_seconds: Annotated[int, Field(ge=10, le=86_400)] = 1800
-    """Maximum wait of the pod for a node. A cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
-
-    start_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
-    """Maximum time to start once it has a node: pulling the image, mounting volumes."""
-
-    run_seconds: Annotated[int, Field(ge=60, le=604_800)] = 21_600
-    """Maximum run time. The cluster ends the pod then, even if no task follows it any more."""
-
-    @property
-    def pod_scratch(self) -> str:
-        """Return the disk that a pod requests."""
-        return self.scratch or "2Gi"
-
-
-class Training(Contract):
-    """The amount of history that a model sees, and the candidates to train."""
-
-    window_days: Positive = 28
-    holdout_days: Positive = 7
-    min_days: Positive = 30
-    lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
-    candidates: Candidates = DEFAULT_CANDIDATES
-    """By name, in the order in which ties are decided."""
-
-    warm_start: bool = False
-    """If true, a network starts with the weights of the date before and trains for one epoch only."""
-
-    max_rows: Annotated[int, Field(ge=MIN_ROWS)] | None = None
-    """Rows of a window to train on, about. None: all. Fewer than 50,000 give a network too few steps."""
-
-    sample: Literal["uniform", "balanced"] = "uniform"
-    """The rows to choose: each with the same chance, or half of them of the rarer class."""
-
-    resources: Resources = Resources()
-
-    @field_validator("candidates")
-    @classmethod
-    def _check_searches(cls, candidates: dict[str, Family], info: ValidationInfo) -> dict[str, Family]:
-        if (window_days := info.data.get("window_days")) is not None:
-            refuse(hasty_searches(candidates, window_days))
-        return candidates
-
-    @field_validator("warm_start")
-    @classmethod
-    def _check_warm_start(cls, warm_start: bool, info: ValidationInfo) -> bool:
-        searched = [name for name, item in info.data.get("candidates", {}).items() if isinstance(item, Mlp) and item.search]
-        if warm_start and searched:
-            raise ValueError(
-                f"{', '.join(searched)}: a search trains networks from random weights, so it tells nothing about a warm start. "
-                "Remove search or warm_start"
-            )
-        return warm_start
-
-    @field_validator("min_days")
-    @classmethod
-    def _check_min_days(cls, min_days: int, info: ValidationInfo) -> int:
-        window, holdout = info.data.get("window_days"), info.data.get("holdout_days")
-        if window is not None and holdout is not None and min_days > window + holdout:
-            raise ValueError(
-                f"min_days {min_days} is more than window_days + holdout_days = {window + holdout}: no date could ever train"
-            )
-        return min_days
-
-
 _FOREIGN_METRICS = {
     "binary": {"skill"},
     "multiclass": {"log_loss", "positives"},
     "regression": {"log_loss", "roc_auc", "positives"},
 }
 """Settings of the gate that do not apply to a task."""
-
-
-class Margin(Contract):
-    """The largest amount by which a challenger may be worse than the incumbent, in each metric, and still replace it."""
-
-    log_loss: Annotated[float, Field(ge=0, le=100)] = 0.02
-    roc_auc: Share = 0.02
-    skill: Share | None = None
-    """
-    Of a regression or of several classes: a share of the loss of a constant forecast.
-
-    None: 0.1 for a mean or a median, 0.05 for another quantile, 0.03 for classes.
-    """
-
-
-class Floors(Contract):
-    """The minimum that every challenger must reach on the holdout, independent of the incumbent."""
-
-    roc_auc: Share = 0.60
-    skill: Share | None = None
-    """Of a regression or of several classes: the share of a constant forecast's loss that a model must save. None: any."""
-
-    rows: Count = 100
-    positives: Count = 20
-
-
-class Gate(Contract):
-    """The promotion gate: the conditions under which a challenger becomes champion."""
-
-    margin: Margin = Margin()
-    floors: Floors = Floors()
-    min_days: Positive = 7
-    """Minimum number of dates in the holdout."""
-
-    max_age_days: Positive = 28
-    """Maximum age of the incumbent. An older one gives way to a challenger that is not rejected."""
-
-    slices: Distinct[Column] = []
-    """Request fields whose values are slices: challenger and incumbent are also compared on the rows of each value."""
-
-    slice_min_rows: Count = 200
-    max_rows: Annotated[int, Field(ge=MIN_ROWS)] | None = None
-    """Rows of a holdout to judge on, about: the same share of each date. None: all."""
-
-    @field_validator("max_rows")
-    @classmethod
-    def _check_max_rows(cls, max_rows: int | None, info: ValidationInfo) -> int | None:
-        floors = info.data.get("floors")
-        # Hashes choose the rows, so their number varies: at the floor itself, half of the holdouts would be too small.
-        if max_rows is not None and floors is not None and max_rows < (least := floors.rows + 5 * isqrt(floors.rows)):
-            raise ValueError(
-                f"max_rows {max_rows} is less than {least}: the number of rows varies, "
-                f"and some holdouts would have fewer than floors.rows {floors.rows}"
-            )
-        return max_rows
-
-
-class Autoscaling(Contract):
-    """The maximum number of replicas of a release on Kubernetes, and when to add them; `replicas` is the minimum."""
-
-    max_replicas: Annotated[int, Field(ge=1, le=1000)]
-    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
-
-
-class Deployment(Contract):
-    """The settings with which a release serves."""
-
-    replicas: Annotated[int, Field(ge=1, le=100)] = 1
-    autoscaling: Autoscaling | None = None
-    cpu: Cpu = "250m"
-    memory: Memory = "512Mi"
-    p99_ms: Annotated[float, Field(gt=0, le=600_000)] = 50
-    soak_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
-
-    @field_validator("autoscaling")
-    @classmethod
-    def _check_max_replicas(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
-        min_replicas = info.data.get("replicas")
-        if autoscaling is not None and min_replicas is not None and autoscaling.max_replicas < min_replicas:
-            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas {min_replicas}")
-        return autoscaling
-
-
-class Scoring(Contract):
-    """Batch scoring: after each deploy, the active release answers every row of the run's date."""
-
-    table: Annotated[str, Field(max_length=100)] = "features"
-    """The table of the rows: `features`, or `clean_<source>`, whose columns must include the request fields."""
 
 
 class Pipeline(Contract):

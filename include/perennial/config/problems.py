@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -44,6 +44,7 @@ _TEXTS = {
     "value_error": "{error}",
     "refused": "{text}",
 }
+_CANDIDATES = "docs/reference/candidates.md"
 
 
 def contract_problems(error: ValidationError, document: Document) -> Iterator[tuple[int, str]]:
@@ -52,6 +53,13 @@ def contract_problems(error: ValidationError, document: Document) -> Iterator[tu
         at = tuple(str(part) for part in item["loc"] if part != "[key]")
         if _find(at)[0] not in document.unread:
             yield _problem(at, dict(item), document)
+
+
+def see_pages(page: str, problems: Iterable[str]) -> str:
+    """Return where to read about problems of a pipeline: on a page, or on that of candidates for those that are theirs."""
+    of_candidates = [any(word in text for word in ("training.candidates", "candidates/")) for text in problems]
+    pages = [page] if not all(of_candidates) else []
+    return f"See {' and '.join([*pages, *([_CANDIDATES] if any(of_candidates) else [])])}."
 
 
 def unknown_key(at: Place, document: Document) -> tuple[int, str]:
@@ -66,8 +74,10 @@ def _problem(at: Place, item: dict[str, Any], document: Document) -> tuple[int, 
         return unknown_key(at, document)
     place, _ = _find(at)
     bounds = {name: f"{value:g}" if isinstance(value, float) else value for name, value in item.get("ctx", {}).items()}
-    text = _TEXTS.get(item["type"], item["msg"]).format(**bounds)
     found = item["input"]
+    if item["type"] == "too_long":
+        bounds["actual_length"] = len(found)  # pydantic stops counting a mapping
+    text = _TEXTS.get(item["type"], item["msg"]).format(**bounds)
     if item["type"] not in {"missing", "refused"}:
         text += _describe_found(found, text)
     if item["type"] == "literal_error" and (

@@ -64,7 +64,7 @@ def _import_problems(tree: ast.Module, libraries: tuple[str, ...]) -> Iterator[t
     for line, name in _imports(tree):
         if name.partition(".")[0] not in {*sys.stdlib_module_names, *libraries}:
             why = f"Only Python's own modules, {', '.join(libraries)} are possible: no other code is part of its fingerprint"
-            yield line, f"it imports {name!r}. {why}. Put the code into this file"
+            yield line, f"it imports {name!r}. {why}. Write code of your own into this file"
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:

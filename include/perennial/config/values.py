@@ -259,6 +259,10 @@ ResourceName = Annotated[str, AfterValidator(_resource_name)]
 Cpu = Annotated[str, BeforeValidator(_cpu)]
 Memory = Annotated[str, AfterValidator(_memory)]
 
+MIN_ROWS = 50_000
+"""The smallest `max_rows`: a training on fewer rows takes too few steps, and a gate on fewer holds too often."""
+
+ManyRows = Annotated[int, Field(ge=MIN_ROWS)]
 Positive = Annotated[int, Field(gt=0, le=3660)]
 Count = Annotated[int, Field(gt=0, le=10**12)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**12)]

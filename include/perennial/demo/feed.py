@@ -21,8 +21,9 @@ from perennial.collect.manifest import FILE
 from perennial.config.pipeline import Pipeline, Reference
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import Listed, Objects, canonical_json, sha256
+from perennial.store.objects import Listed, Objects
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
 from perennial.serve.lookup_file import FORMAT, HASH_BITS, HEAD, LENGTH_BYTES, SEPARATOR, VALUE_BYTES, digest_of
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,8 +15,8 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import StoredFile
 from perennial.lake.tables import TableState, read_rows
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import canonical_json, sha256
 from perennial.store.scratch import scratch_file
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from perennial.models.scoring import Graph, to_arrays
 from perennial.signing.keys import read_keys
 from perennial.signing.objects import REMEDY, is_signed, key_to_sign, read_verified, sign_object
 from perennial.signing.subject import Kind
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 _READ_ROWS = 1_000
 """Rows of big dates, about, among which golden requests are chosen."""

@@ -22,9 +22,9 @@ from perennial.fingerprints.fingerprint import Fingerprint, library_versions, ma
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.lake.tables import RowsReader
+from perennial.store.content_name import sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import sha256
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 
 class StoredCandidate(TypedDict):

@@ -15,6 +15,7 @@ from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import Decided, decide, decision_fingerprint
 from perennial.evaluate.force import read_force
 from perennial.evaluate.recorded import Evaluated, find_recorded, find_trained, plan_trainings, reason_to_skip, result_of
+from perennial.fingerprints.code import refuse_changed_code
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Skipped
@@ -22,8 +23,8 @@ from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.signing.keys import read_keys
 from perennial.signing.objects import key_to_sign, sign_object
 from perennial.signing.subject import Kind
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ def evaluate(
         seen = lake.objects.at_one_moment()
         decision = decide(replace(lake, objects=seen), day, chain, models, key, force, reader or RowsReader())
         body = canonical_json(_with_person(decision.body, by))
+        refuse_changed_code()
         try:
             evaluated, uri = _record(lake, day, decision, body, key, run_id)
         except _IncumbentMovedError:

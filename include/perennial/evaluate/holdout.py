@@ -18,7 +18,7 @@ from perennial.lake.parts import divide
 from perennial.lake.sample import SAMPLE, filter_below, judged_limits
 from perennial.lake.tables import RowsReader, TableState, read_rows
 from perennial.models.scoring import in_order
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.store.scratch import scratch_file
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.models.metrics import Floats
 from perennial.models.scoring import score
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -57,6 +57,11 @@ class Evaluated(Result):
         why = {"reason": self.reasons[0]} if self.reasons and self.decision != "PROMOTE" else {}
         return {**Result.details(self), **why}
 
+    def values_of(self, metric: str) -> dict[str, float]:
+        """Return a metric by candidate, of those that have it."""
+        found = {candidate["name"]: dict(candidate).get(metric) for candidate in self.candidates}
+        return {name: value for name, value in found.items() if isinstance(value, float)}
+
 
 def is_current(lake: Lake, day: date) -> bool:
     """

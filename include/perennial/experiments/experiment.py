@@ -28,6 +28,7 @@ from perennial.config.candidates import unfit_candidates
 from perennial.config.pipeline import Gate, NumberLabel, Pipeline, Training
 from perennial.errors import DropRefusedError, PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
+from perennial.evaluate.recorded import Evaluated
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
@@ -35,7 +36,7 @@ from perennial.runtime.choice import open_trainer
 from perennial.runtime.trainer import TrainingWork
 from perennial.spark.submit import submit
 from perennial.stages import stages_of
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 from perennial.train.plan import plan_training
 from perennial.train.work import plan_search
 
@@ -61,7 +62,7 @@ class ExperimentSettings(BaseModel):
 class ExperimentResult:
     """The decisions of an experiment by date, and the dates without a decision, each with the reason."""
 
-    decisions: dict[date, str]
+    decisions: dict[date, Evaluated]
     without: dict[date, str]
 
 
@@ -104,7 +105,7 @@ def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: d
     wanted = set(due_dates(settings, dates))
     landed = complete_dates(lake, dates)
     without = {day: "has not landed" for day in sorted(wanted - landed)}
-    decisions: dict[date, str] = {}
+    decisions: dict[date, Evaluated] = {}
     reader = RowsReader(DATES_AT_ONCE)
     for batch in split_batches(calendar, landed):
         without |= {day: reason for day, reason in _prepare(shared, batch).items() if day in wanted}
@@ -119,7 +120,7 @@ def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: d
             if isinstance(result, Skipped):
                 without[day] = result.reason
             else:
-                decisions[day] = result.decision
+                decisions[day] = result
         log.info("%s: decided %s of %s dates", name, len(decisions), len(wanted))
     return ExperimentResult(decisions, dict(sorted(without.items())))
 

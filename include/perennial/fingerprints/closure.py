@@ -78,10 +78,11 @@ class Modules:
 
     def _body(self, module: str) -> bytes | None:
         place = f"{self._root}/{module.replace('.', '/')}"
-        with suppress(FileNotFoundError, NotADirectoryError), open(f"{place}.py", "rb") as file:
-            return file.read()
+        # In Python's order: a package takes the place of a module of its name.
         with suppress(FileNotFoundError, NotADirectoryError), open(f"{place}/__init__.py", "rb") as file:
             self._packages.add(module)
+            return file.read()
+        with suppress(FileNotFoundError, NotADirectoryError), open(f"{place}.py", "rb") as file:
             return file.read()
         return None
 

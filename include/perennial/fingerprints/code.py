@@ -7,19 +7,23 @@ a change of the module cannot change a result, or the values that it decides are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 
+from perennial.errors import PerennialError
 from perennial.fingerprints.closure import Modules
 from perennial.fingerprints.known_sources import PACKAGE, known_sources
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
-        "perennial": "it turns off the telemetry of ONNX Runtime, and opens results for reading",
+        "perennial": "it turns off the telemetry of ONNX Runtime, deletes old bytecode, and opens results for reading",
         "perennial.errors": "texts and exit codes of failures, which have no result",
+        "perennial.display.printed_error": "marks texts of failures, which have no result",
         "perennial.display.showable": "texts as people see them: results hold them as they are",
         "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
@@ -31,7 +35,8 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.lake.catalog": "finds tables in the metastore; the digests of their rows are parts of the fingerprints",
         "perennial.lake.files": "refuses files outside the lake; the bytes of the others are the same",
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
-        "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
+        "perennial.store.content_name": "fingerprints use its canonical JSON, so another form of it changes them already",
+        "perennial.store.objects": "moves bytes between processes and the store, and changes none",
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.config.candidates": "the allowed parameters of candidates; their values are parts of the fingerprints",
         "perennial.config.search": "the allowed settings of searches; their values are parts of the fingerprints",
@@ -51,7 +56,8 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.sql.refused_functions": "the functions and texts that are refused",
         "perennial.train.candidates": "the module of a candidate (part of its code) and its libraries (part of its fingerprint)",
         "perennial.train.scratch": "refuses files that do not fit on the disk; the bytes of the others are the same",
-        "perennial.train.plan": "plans trainings; others read a model by its address, which ends in its fingerprint",
+        "perennial.train.servable": "refuses graphs; the bytes of the others are the same",
+        "perennial.train.trainings": "the parts of the fingerprints; others read a model by its address, which ends in one",
     }
 )
 """Modules that decide nothing of any stage, each with the reason."""
@@ -119,11 +125,37 @@ def code_digest(stage: str, *more: str) -> str:
     Return a digest of the code that decides the result of a stage.
 
     :param more: modules that the stage finds by name, such as that of a candidate
+    :raises PerennialError: a file has changed since this process imported it, so its digest is not that of the code that runs
     """
     modules = modules_of(stage, *more)
+    _refuse_changed(modules)
     digest = sha256(canonical_json({"modules": modules}))
     _BEHIND[digest] = modules
     return digest
+
+
+def digests_of_job(kind: str) -> dict[str, str]:
+    """Return the digest of each part of a Spark job: the plan names them in the job file, and the job compares."""
+    return {stage: code_digest(stage) for stage, point in ENTRY_POINTS.items() if point.entry == f"perennial.{kind}.job"}
+
+
+def refuse_changed_code() -> None:
+    """
+    Raise PerennialError if a file behind a digest of this process has changed since it was imported.
+
+    Call it before a result is stored.
+    """
+    _refuse_changed({name for modules in _BEHIND.values() for name in modules})
+
+
+def _refuse_changed(modules: Iterable[str]) -> None:
+    imported_ns = sys.modules["perennial"].IMPORTED_NS  # the package imports all layers, so none imports it
+    loaded = {name: file for name in modules if (module := sys.modules.get(name)) and (file := module.__file__)}
+    if changed := sorted(name for name, file in loaded.items() if os.stat(file).st_ctime_ns > imported_ns):
+        raise PerennialError(
+            f"Perennial's own files changed while this process ran: {', '.join(changed)}",
+            remedy="Run it again: a result comes from one state of the code.",
+        )
 
 
 def modules_behind(digest: str) -> Mapping[str, str]:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from perennial.fingerprints.code import modules_behind
 from perennial.fingerprints.fingerprint import Category, Fingerprint, mark
 from perennial.lake.lake import Lake
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 
 FORMAT = 1
 _kept: set[str] = set()

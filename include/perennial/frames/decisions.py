@@ -12,7 +12,7 @@ from perennial.evaluate.champions import barred_versions, champion_of, champions
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import constant_of
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ from perennial.backfill.estimate import expected_seconds
 from perennial.fingerprints.effects import Effect
 from perennial.lake.lake import Lake
 from perennial.report.costs import SPARK_STAGES
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 MAX_JOBS = 20
 """Maximum number of past jobs of a stage to read. The newest are read."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 
 from perennial.lake.layout import lake_root
+from perennial.store.content_name import canonical_json
 from perennial.store.heads import parse_head
-from perennial.store.objects import Objects, canonical_json
+from perennial.store.objects import Objects
 
 FORMAT = 1
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, Body, KubernetesSettings, waits_for, why_failed
-from perennial.runtime.trainer import TrainingWork
+from perennial.runtime.trainer import TrainingWork, trainer_error
 from perennial.runtime.training_pod import (
     MAX_RESTARTS,
     filled_its_disk,
@@ -65,7 +64,8 @@ class PodTrainer:
         family = self._pipeline.training.candidates[work.candidate].family
         settings = KubernetesSettings.read(TRAINING, family).of(self._objects)
         name = pod_name(self._pipeline.name, work.candidate, work.key, settings.lake_mark)
-        return training_pod(settings, self._pipeline.training.resources, name, self._pipeline.name, work.jobs)
+        resources, row_ms = self._pipeline.training.resources, self._pipeline.deployment.p99_ms
+        return training_pod(settings, resources, name, self._pipeline.name, work.jobs, row_ms)
 
     def begin(self, body: Body) -> tuple[Body, bool]:
         """Return the pod and whether this call created it. A pod that failed before, or can no longer begin, is replaced."""
@@ -161,9 +161,14 @@ class PodTrainer:
 
     def _failure(self, work: TrainingWork, pod: Body, how: str, hint: str) -> PerennialError:
         states: list[Body] = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
-        codes: list[Any] = [(state.get("terminated") or {}).get("exitCode") for state in states]
-        kind = RefusedError if REFUSED_EXIT_CODE in codes or filled_its_disk(pod) else PerennialError
+        ends: list[Body] = [state.get("terminated") or {} for state in states]
+        kind = (
+            RefusedError if REFUSED_EXIT_CODE in [end.get("exitCode") for end in ends] or filled_its_disk(pod) else PerennialError
+        )
         title = f"Training of {work.candidate} for {work.day} in pod {self._title(pod)} {how}"
+        errors = [trainer_error(end.get("exitCode"), (end.get("message") or "").splitlines()) for end in ends]
+        if error := next(filter(None, errors), ""):
+            return kind(error, details=f"{title}.")
         causes = self._causes(pod) or [hint] * bool(hint)
         return kind(title, causes, "See docs/runbooks/training-pod-failed.md.")
 

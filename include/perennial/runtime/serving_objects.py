@@ -14,7 +14,7 @@ from perennial.runtime.kubernetes import (
     Mount,
     restricted_pod,
 )
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 PORT = 8080
 DRAIN_SECONDS = 5

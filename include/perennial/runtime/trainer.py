@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from perennial.errors import PerennialError
+from perennial.display.printed_error import read_error
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError
 from perennial.store.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -47,18 +48,36 @@ class TrainingWork:
         log.warning("Training of the batch ended early, the remaining dates train in their own runs: %s", error)
 
 
+def trainer_error(code: int | None, lines: Sequence[str]) -> str:
+    """Return the error that a trainer printed before it ended itself with it, or an empty text: it was killed, say."""
+    return read_error(lines) if code in (1, REFUSED_EXIT_CODE) else ""
+
+
 def trainer_arguments(job_uris: Sequence[str]) -> list[str]:
     """Return the arguments of a trainer's command line."""
     return [word for uri in job_uris for word in ("--job", uri)]
 
 
-def trainer_variables(max_scratch: int | None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class TrainerLimits:
     """
-    Return the environment variables of a trainer. One of an earlier version ignores those that it does not know.
+    The limits of a trainer that are no part of a training's fingerprint.
 
-    :param max_scratch: bytes that a training may hold on scratch disk; None: those that the disk has
+    :param scratch: bytes that a training may hold on scratch disk; None: those that the disk has
+    :param row_ms: the time that a model may take for one row, in ms; None: any
     """
-    return {"PERENNIAL_MAX_SCRATCH": "" if max_scratch is None else str(max_scratch)}
+
+    scratch: int | None = None
+    row_ms: float | None = None
+
+
+def trainer_variables(limits: TrainerLimits) -> dict[str, str]:
+    """Return the environment variables of a trainer. One of an earlier version ignores those that it does not know."""
+    values = {"PERENNIAL_MAX_SCRATCH": limits.scratch, "PERENNIAL_MAX_ROW_MS": limits.row_ms}
+    # The order of a set of texts in an author's file would else differ from one process to the next, and the sums of a library's
+    # threads from one machine to the next: OpenMP reads its variable when an author's file first loads it.
+    fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    return {**{name: "" if value is None else str(value) for name, value in values.items()}, **fixed}
 
 
 class Trainer(Protocol):

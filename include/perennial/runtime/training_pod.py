@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from perennial.config.pipeline import Resources
 from perennial.config.values import bytes_of
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
-from perennial.runtime.trainer import trainer_arguments, trainer_variables
-from perennial.store.objects import canonical_json, sha256
+from perennial.runtime.trainer import TrainerLimits, trainer_arguments, trainer_variables
+from perennial.store.content_name import canonical_json, sha256
 
 MAX_LABEL_CHARACTERS = 63
 TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
@@ -49,10 +49,16 @@ def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
     return f"{readable[: MAX_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
 
 
-def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]) -> Body:
-    """Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*."""
+def training_pod(
+    settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str], row_ms: float
+) -> Body:
+    """
+    Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*.
+
+    :param row_ms: the time that a model may take for one row, in ms
+    """
     scratch = bytes_of(resources.pod_scratch)
-    variables = {**settings.variables(), **trainer_variables(scratch)}
+    variables = {**settings.variables(), **trainer_variables(TrainerLimits(scratch, row_ms))}
     limits: dict[str, str] = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         limits[resources.gpu_name] = str(resources.gpus)

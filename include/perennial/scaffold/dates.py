@@ -31,6 +31,10 @@ _MIN_SPAN = 21
 _MAX_FORMS = 20
 _ENDED_DAYS = 7
 _FLOORS = {"rows": 100, "positives": 20}
+_MAX_HOLDOUT = 28
+_MAX_WINDOW = 182
+_ENOUGH_ROWS = 5000
+"""Rows of a window above which a longer one brings less than its age costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +78,26 @@ class Dates:
     def _data_days(self) -> DataDays:
         return DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
 
-    def training(self) -> dict[str, int]:
-        """Return the settings of `training` that suit this history."""
+    def training(self, positive_share: float | None) -> dict[str, int]:
+        """
+        Return the settings of `training` that suit this history.
+
+        A long history of few rows gets a longer holdout, until it can decide something, and a longer window.
+
+        :param positive_share: the share of positive rows; None: the label is no binary one
+        """
         count = len(self.rows)
         data_days = self._data_days
         share = count / len(data_days.dates(self.first, self.last))  # less than 1 if dates are missing
         is_long = count >= FULL_DAYS
-        holdout = min(7, round(35 * share) // 3) if is_long else min(7, count // 4)
-        holdout = max(1, holdout)
+        holdout = max(1, min(7, round(35 * share) // 3) if is_long else min(7, count // 4))
         window = 28 if is_long else max(1, min(28, (self.last - self.first).days + 1 - holdout))
+        if is_long:
+            while holdout < min(_MAX_HOLDOUT, count // 4) and self._is_small(holdout, positive_share):
+                holdout += 1
+            before = (self._holdout(holdout)[0] - self.first).days
+            while window + 7 <= min(_MAX_WINDOW, before) and self._rows(self._window(holdout, window)) < _ENOUGH_ROWS:
+                window += 7
         likely = round((data_days.max_within(window) + holdout) * share)
         min_days = min(30, likely * 3 // 4) if is_long else likely * 2 // 3
         return {"window_days": window, "holdout_days": holdout, "min_days": max(2, min_days), "lookback_days": 28}
@@ -93,11 +108,42 @@ class Dates:
 
         :param positive_share: the share of positive rows; None: the label is no binary one
         """
-        rows = sum(self.rows.values()) / len(self.rows) * self.training()["holdout_days"]
-        expected = {"rows": rows} if positive_share is None else {"rows": rows, "positives": rows * positive_share}
+        expected = self._in_holdout(self.training(positive_share)["holdout_days"], positive_share)
         return {
             name: floor if count >= 2 * (floor := _FLOORS[name]) else max(1, int(count / 2)) for name, count in expected.items()
         }
+
+    def describe_first_run(self, positive_share: float | None) -> str:
+        """Return the rows that a run of the last date learns from and judges on."""
+        training = self.training(positive_share)
+        holdout = self._holdout(training["holdout_days"])
+        window = self._window(training["holdout_days"], training["window_days"])
+        rows = self._rows(holdout)
+        positives = "" if positive_share is None else f", some {rows * positive_share:,.0f} of them positive,"
+        return (
+            f"a run of {self.last} learns from {self._rows(window):,} rows of {len(window)} dates, "
+            f"and judges on {rows:,}{positives} of the last {len(holdout)}"
+        )
+
+    def _is_small(self, holdout: int, positive_share: float | None) -> bool:
+        """Return whether a holdout is too small for the usual floors."""
+        return any(count < 2 * _FLOORS[name] for name, count in self._in_holdout(holdout, positive_share).items())
+
+    def _in_holdout(self, holdout: int, positive_share: float | None) -> dict[str, float]:
+        """Return the rows and positives of a holdout, on average or in the last one if that has fewer."""
+        rows = min(sum(self.rows.values()) / len(self.rows) * holdout, self._rows(self._holdout(holdout)))
+        return {"rows": rows} if positive_share is None else {"rows": rows, "positives": rows * positive_share}
+
+    def _holdout(self, holdout: int) -> list[date]:
+        return sorted(self.rows)[-holdout:]
+
+    def _window(self, holdout: int, window: int) -> list[date]:
+        """Return the dates of the window before the last holdout."""
+        end = self._holdout(holdout)[0]
+        return [day for day in self.rows if end - timedelta(days=window) <= day < end]
+
+    def _rows(self, days: Sequence[date]) -> int:
+        return sum(self.rows[day] for day in days)
 
 
 def choose_date_column(columns: Sequence[Column], wanted: Column | None, ask: Ask | None = None) -> Column:

@@ -47,6 +47,8 @@ class Options:
     predict: str | None = None
     time_zone: str | None = None
     date_format: str | None = None
+    without: Sequence[str] = ()
+    """Columns that a caller does not know, such as another label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class Draft:
     def time_zone(self) -> str:
         """Return the time zone of the pipeline."""
         return self.options.time_zone or "UTC"
+
+    @property
+    def request(self) -> list[str]:
+        """Return the names of the request fields, in order."""
+        return ["date", *self.example]
 
     @property
     def formats(self) -> dict[str, str]:
@@ -130,7 +137,9 @@ def make_draft(raw: Sample, options: Options, ask: Ask | None = None) -> Draft:
     reasons: dict[str, str] = {}
     if is_dated:
         date_column, reasons = match_days(columns, label.column, sample, zone)
-    fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
+    unknown = [_find(columns, name) for name in options.without]
+    fields, left_out = _choose_fields(sample, columns, [label.column, *unknown], label, date_column, answers)
+    left_out |= {column.name: "named by --without" for column in unknown}
     left_out |= {name: reason for name, reason in reasons.items() if "leakage" not in left_out.get(name, "")}
     fields = [field for field in fields if field.name not in reasons]
     lookup_key = _choose_lookup_key(columns, fields)
@@ -230,13 +239,18 @@ def _choose_key(
 
 
 def _choose_fields(
-    sample: Sample, columns: Sequence[Column], label: Label, date_column: Column | None, answers: Sequence[bool | None]
+    sample: Sample,
+    columns: Sequence[Column],
+    excluded: Sequence[Column],
+    label: Label,
+    date_column: Column | None,
+    answers: Sequence[bool | None],
 ) -> tuple[list[Field], dict[str, str]]:
-    """Return the request fields in the order of the columns, and the reason of each column that is none."""
+    """Return the request fields in the order of the columns, and the reason of each other column that is none."""
     fields: list[Field] = []
     left_out: dict[str, str] = {}
     for index, column in enumerate(columns):
-        if column is label.column:
+        if any(column is each for each in excluded):
             continue
         if column is date_column:
             left_out[column.name] = IS_DATE

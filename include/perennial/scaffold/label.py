@@ -54,6 +54,11 @@ class Label:
     facts: dict[str, JsonValue]
     is_cast: bool = False
 
+    @property
+    def positive_share(self) -> float | None:
+        """Return the share of positive rows; None if the label is no binary one."""
+        return self.base if self.target.task == "binary" else None
+
     def answer(self, text: str) -> bool | None:
         """Return whether a cell is of the first side; None if it has no label."""
         return None if self.column.is_null(text) else text in self.texts

@@ -47,14 +47,15 @@ Read `pipeline.yaml` before you rely on it: the comments say where each value co
 
 def test_module(draft: Draft) -> str:
     """Return the text of the pipeline's test."""
-    fields = ["date", *([draft.time_field] if draft.time_field else []), *(field.name for field in draft.fields)]
-    return f'''"""Checks of the pipeline {draft.options.name}, without Spark: run pytest on this folder."""
+    return f'''"""Checks of the pipeline {draft.options.name}, without Spark: .venv/bin/python -m pytest on this folder."""
 
 from pathlib import Path
 
 from perennial.config.load import read_pipeline
+from perennial.settings import load_settings
 from perennial.sql.check import check_sql
 
+load_settings()  # of .env
 PIPELINE = read_pipeline(Path(__file__).parent / "pipeline.yaml")
 
 
@@ -63,7 +64,7 @@ def test_the_sql_fits_the_yaml() -> None:
 
 
 def test_a_caller_sends_these_fields() -> None:
-    assert list(PIPELINE.inputs.request) == {_list(fields)}
+    assert list(PIPELINE.inputs.request) == {_list(draft.request)}
 
 
 def test_the_columns_that_know_the_answer_are_no_inputs() -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
+from perennial.config.candidates import default_candidates
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, free_name
 from perennial.scaffold.draft import Draft
@@ -172,8 +173,8 @@ def _rest(draft: Draft) -> Iterator[Line]:
 
 def _numbers(draft: Draft) -> Iterator[Line]:
     dates = draft.dates
-    share = draft.label.base if draft.label.target.task == "binary" else None
-    training, floors = dates.training(), dates.floors(share)
+    share = draft.label.positive_share
+    training, floors = dates.training(share), dates.floors(share)
     notes = {
         "window_days": "calendar days to learn from",
         "holdout_days": "the last dates, to judge on",
@@ -183,6 +184,8 @@ def _numbers(draft: Draft) -> Iterator[Line]:
     yield "training:", ""
     for name, value in training.items():
         yield f"  {name}: {value}", notes[name]
+    candidates = default_candidates(draft.label.target.task, draft.label.target.settings.get("predict"))
+    yield f"  candidates: {words(candidates)}", "the models that compete: docs/reference/candidates.md"
     yield "gate:", ""
     yield "  floors:", "the least that a holdout must have"
     rows = sum(dates.rows.values()) / len(dates.rows)

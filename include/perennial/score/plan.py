@@ -26,8 +26,8 @@ from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, TableState
 from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob, StoredFile
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 
 FEATURES = "features"
 OWN_COLUMNS = ("release", "p", *BOUNDS, "class", "unseen")

@@ -24,7 +24,8 @@ from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
 from perennial.signing.objects import check_signature
 from perennial.signing.subject import Kind
-from perennial.store.objects import MAX_FILE_BYTES, Objects, sha256
+from perennial.store.content_name import sha256
+from perennial.store.objects import MAX_FILE_BYTES, Objects
 from perennial.store.scratch import scratch_file
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from perennial.access.small_file import read_small_file
 from perennial.errors import RefusedError, SignatureRefusedError
 from perennial.settings import describe_missing, get_settings
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 
 RUNBOOK = "See docs/runbooks/rotate-keys.md."
 _ID_CHARACTERS = 16

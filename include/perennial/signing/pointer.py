@@ -11,9 +11,10 @@ from perennial.lake.layout import Layout
 from perennial.signing.keys import SigningKey, TrustedKeys
 from perennial.signing.sealed import seal, signer_of, unseal
 from perennial.signing.subject import Kind, Subject
+from perennial.store.content_name import canonical_json
 from perennial.store.heads import parse_head
 from perennial.store.json_value import Json
-from perennial.store.objects import Objects, Stored, canonical_json
+from perennial.store.objects import Objects, Stored
 
 FORMAT = 1
 MAX_BYTES = 2**20

@@ -14,8 +14,8 @@ from perennial.errors import SignatureRefusedError
 from perennial.signing.keys import SigningKey, TrustedKeys
 from perennial.signing.objects import REMEDY, UNSIGNED
 from perennial.signing.subject import Subject
+from perennial.store.content_name import canonical_json
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json
 
 SEAL = "signature"
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from perennial.errors import SignatureRefusedError
 from perennial.lake.layout import Layout
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 _DOMAIN = b"perennial signature 1"
 

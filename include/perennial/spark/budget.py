@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
+from perennial.display.printed_error import mark_error
 from perennial.errors import REFUSED_EXIT_CODE, RefusedError
-from perennial.spark.failures import mark_error
 from perennial.spark.limits import SETTING, Limits
 from perennial.spark.usage import Usage, measure
 

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from perennial.display.showable import make_showable
+from perennial.display.printed_error import read_error
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-
-GUTTER = "│ "
-"""
-The beginning of each line of a job's own error.
-
-It tells the error from Spark's log around it. Airflow strips the lines of a log, and would lose their indentation without it.
-"""
-
-MAX_LINES = 200
-"""Lines of output that a caller keeps to find the error."""
 
 _LAST_LINES = 15
 _KILLED = frozenset((-9, 137))
@@ -34,11 +24,6 @@ _OUTSIDE = re.compile(r"java\.lang\.SecurityException: (A table names the file .
 OUT_OF_MEMORY = f"The Spark job ran out of memory. {_MORE_MEMORY}."
 
 
-def mark_error(text: str) -> str:
-    """Return a job's error as it prints it. It may quote what a query reads."""
-    return "\n".join(GUTTER + line for line in make_showable(text).splitlines())
-
-
 def describe_java_error(text: str) -> str:
     """Return the cause of a failure in the JVM, then the chain of its causes. Its stack traces have hundreds of lines."""
     causes = [line.strip().removeprefix(": ") for line in text.splitlines() if line.startswith(("Caused by:", ": "))]
@@ -52,12 +37,6 @@ def find_refusal(text: str) -> str:
     """Return the refusal of a table whose files are outside the lake, or an empty text for any other failure in the JVM."""
     outside = _OUTSIDE.search(text)
     return f"{outside[1]}. Find out who changed the table's metadata or manifests." if outside else ""
-
-
-def read_error(lines: Iterable[str]) -> str:
-    """Return the error that a job printed, or an empty text."""
-    # A job prints one error, at its end. Lines of the JVM may come between those of the error.
-    return "\n".join(line[len(GUTTER) :] for line in lines if line.startswith(GUTTER.rstrip()))
 
 
 def describe_end(code: int, job_uri: str, lines: Sequence[str]) -> PerennialError:

@@ -20,9 +20,11 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
+from perennial.display.printed_error import mark_error
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.spark.failures import describe_java_error, find_refusal, mark_error
+from perennial.fingerprints.code import digests_of_job
+from perennial.spark.failures import describe_java_error, find_refusal
 from perennial.spark.java import JavaObject, jvm
 from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
@@ -85,6 +87,10 @@ def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSes
         raise PerennialError(
             f"{arguments[0]}: planned for Spark {job['spark']}, found {spark.version}. "
             f"The version is part of every fingerprint. Use {job['spark']}, or change SPARK_VERSION in perennial/spark/submit.py."
+        )
+    if job.get("code") != digests_of_job(kind):  # versions before this one named none
+        raise PerennialError(
+            f"{arguments[0]}: Perennial's own files have changed since the job was planned", remedy="Run it again."
         )
     return spark, read(job), CostRecord(**job["cost"]) if job["cost"] else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache, partial
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -40,6 +41,9 @@ def _records(spark: SparkSession, table: JavaObject, days: Mapping[str, str]) ->
     The most recent snapshot that mentions a day wins, as in perennial.lake.tables.
     """
     parser = jvm(spark).org.apache.iceberg.SnapshotParser
+    has_present_columns = cache(
+        partial(_has_present_columns, table)
+    )  # days share few sets of columns, and each takes dozens of calls
     recorded: dict[str, str] = {}
     snapshot = table.currentSnapshot()
     while snapshot is not None and len(recorded) < len(days):
@@ -49,7 +53,7 @@ def _records(spark: SparkSession, table: JavaObject, days: Mapping[str, str]) ->
                 partition = Partition(**json.loads(text))
                 # Commits of earlier versions do not record their columns: they are those of the snapshot itself.
                 number = stored.get("schema-id") if partition.schema is None else partition.schema
-                recorded[day] = partition.key if _has_present_columns(table, number) else ""
+                recorded[day] = partition.key if has_present_columns(number) else ""
         parent = snapshot.parentId()
         snapshot = None if parent is None else table.snapshot(parent)
     return recorded

@@ -164,7 +164,9 @@ def require_columns(
     """
     found = {field.name: field.dataType for field in rows.schema}
     problems = [f"column {name!r} is missing" for name in expected if name not in found]
-    problems += [f"column {name!r} is not declared in pipeline.yaml" for name in found if name not in expected]
+    problems += [
+        f"column {name!r} is not one that pipeline.yaml declares for this file" for name in found if name not in expected
+    ]
     problems += [f"column {name!r} is listed twice" for name in found if rows.columns.count(name) > 1]
     for name, kind in expected.items():
         if name in found and found[name] != kind and not isinstance(found[name], tuple(accepts.get(name, ()))):

@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from perennial.display.printed_error import MAX_LINES
 from perennial.errors import PerennialError
+from perennial.fingerprints.code import digests_of_job
 from perennial.lake.lake import Lake
 from perennial.settings import describe_missing, get_settings
 from perennial.spark.conf import cluster_conf, iceberg_conf
-from perennial.spark.failures import MAX_LINES, describe_end
+from perennial.spark.failures import describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.spark.limits import Limits
 from perennial.spark.size import size_conf
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ def plan_job(
     if job is None:
         return SparkPlan(script, None, 0)
     content = {"format": FORMAT, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job.to_json()}
+    content["code"] = digests_of_job(stage)
     shared = sorted(dates)
     digest = sha256(canonical_json(content))
     cost = CostRecord(lake.layout.cost(stage, shared[0], shared[-1], digest), shared) if shared else None

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.readwriter import DataFrameWriterV2
 
 from perennial.errors import LostRaceError, PerennialError
+from perennial.fingerprints.code import refuse_changed_code
 from perennial.lake.tables import WITHDRAWN, Partition
 from perennial.spark.columns import change_columns, load_table
 from perennial.spark.conf import CATALOG
@@ -90,7 +91,10 @@ def commit(
 
     If two jobs commit the same day, the later commit replaces the earlier one, so no rows are duplicated:
     Iceberg applies the filter again when it has lost the race.
+
+    :raises PerennialError: a file of the job has changed since the job began, so some of its code may be of another state
     """
+    refuse_changed_code()
     columns = change_columns(name, rows, partitioned_by)
     if columns is None:
         try:

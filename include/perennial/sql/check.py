@@ -9,6 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
+from perennial.config.problems import see_pages
 from perennial.config.values import ICEBERG_COLUMNS, RESERVED_BY_ICEBERG
 from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.sql.bounded import MAX_SECONDS, within_limit
@@ -117,7 +118,8 @@ def check_sql(pipeline: Pipeline) -> Findings:
 def require_valid(pipeline: Pipeline, findings: Findings) -> None:
     """Raise PipelineRefusedError with all certain problems of a pipeline's SQL, if it has any."""
     if findings.problems:
-        raise PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
+        pages = see_pages("docs/reference/pipeline.md, SQL files", findings.problems)
+        raise PipelineRefusedError(f"{pipeline.folder}", findings.problems, pages)
 
 
 def _key_types(names: list[str], features: Types) -> dict[str, Wanted]:
@@ -231,4 +233,4 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
         if name == expected.later_label:
             yield f"column {name!r} is the label, which is known only after its date: select it only in labels.sql"
         else:
-            yield f"column {name!r} is not declared in pipeline.yaml"
+            yield f"column {name!r} is not one that pipeline.yaml declares for this file"

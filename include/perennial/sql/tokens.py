@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 _TOKEN = re.compile(
     r"""

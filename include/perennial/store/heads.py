@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.store.content_name import canonical_json
 from perennial.store.json_value import Json
-from perennial.store.objects import Objects, Stored, canonical_json
+from perennial.store.objects import Objects, Stored
 
 DAMAGED = "Restore its previous version from the store's history or a backup: nothing is decided or deployed until then."
 NEWER = "Another version of Perennial wrote it: use that version."

@@ -15,10 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
 from perennial.store.denied import raise_if_denied
-from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _PART_BYTES = 2**20
 MAX_FILE_BYTES = 5 * 2**30
 """The most that S3 takes in one write."""
@@ -54,16 +52,6 @@ def split_uri(uri: str) -> tuple[str, str]:
         raise ValueError(f"{uri!r} is not an s3:// address with a key")
     bucket, _, key = uri[5:].partition("/")
     return bucket, key
-
-
-def canonical_json(value: JsonValue) -> bytes:
-    """Return the encoding of a JSON value that all digests use: sorted keys, no spaces, no NaN."""
-    return _ENCODER.encode(value).encode()
-
-
-def sha256(body: bytes) -> str:
-    """Return the SHA-256 of bytes in hex."""
-    return hashlib.sha256(body).hexdigest()
 
 
 class Objects:

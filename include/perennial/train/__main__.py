@@ -9,12 +9,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from perennial.config.candidates import search_of
 from perennial.config.label import Constant, NumberLabel
 from perennial.display.metrics import format_constant, format_metric, label_of
+from perennial.display.printed_error import mark_error
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest, constant_of
@@ -29,16 +32,17 @@ from perennial.tasks.task import LearningTask, task_of
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
 from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
-from perennial.train.calibration import QUANTILES, set_shift
+from perennial.train.calibration import QUANTILES, interval_metrics, set_shift
 from perennial.train.candidates import SEARCH_LIBRARIES, code_for, installed_for, search_code_for
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.compare import check_size, compare, rows_to_compare
+from perennial.train.compare import compare, rows_to_compare
 from perennial.train.graph import with_output
 from perennial.train.holdout import StoredHoldout, calibrate_interval, predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
 from perennial.train.prepare import read_examples, read_holdout, why_untrainable
 from perennial.train.scratch import Scratch, delete_open, open_scratch
+from perennial.train.servable import check_size, check_speed
 from perennial.train.window import Window
 
 if TYPE_CHECKING:
@@ -50,7 +54,14 @@ _EQUAL = 1e-6
 """Relative difference below which two losses are equal."""
 
 
-def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_scratch: int | None = None) -> str:
+def run_job(
+    objects: Objects,
+    uri: str,
+    reader: RowsReader | None = None,
+    *,
+    max_scratch: int | None = None,
+    max_row_ms: float | None = None,
+) -> str:
     """
     Run one training job and return the version of the model. A job may also be a search for parameters: it has no model.
 
@@ -58,6 +69,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_sc
 
     :param reader: it may still hold rows of the previous job; None: keep no rows for a next job
     :param max_scratch: bytes that the training may hold on scratch disk
+    :param max_row_ms: the time that the model may take for a row; None: no limit
     """
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
@@ -72,7 +84,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_sc
 
             run_search(objects, job, search, scratch, reader)
             return ""
-        work = _Work(objects, job, scratch, reader, measure)
+        work = _Work(objects, job, scratch, reader, measure, max_row_ms)
         return work.blend() if job.parts else work.train()
 
 
@@ -82,6 +94,7 @@ class _Work:
     The work of one job.
 
     :param measure: returns what the job has cost so far
+    :param max_row_ms: the time that the model may take for a row; None: no limit
     """
 
     objects: Objects
@@ -89,6 +102,7 @@ class _Work:
     scratch: Scratch
     reader: RowsReader | None
     measure: Callable[[], dict[str, float]]
+    max_row_ms: float | None
 
     def train(self) -> str:
         """Train a model on the rows of the window and return its version."""
@@ -150,11 +164,12 @@ class _Work:
         """
         job, graph = self.job, files["model.onnx"]
         check_size(graph, job.candidate)
-        level = job.label.interval if isinstance(job.label, NumberLabel) else None
-        calibrated = calibrate_interval(graph, holdout, job.inputs, level) if level is not None else None
-        if calibrated is not None:
+        check_speed(graph, job.candidate, holdout, job.inputs, self.max_row_ms)
+        bounds = None
+        if isinstance(job.label, NumberLabel) and (level := job.label.interval) is not None:
+            calibrated = calibrate_interval(graph, holdout, job.inputs, level)
             files["model.onnx"] = graph = set_shift(graph, calibrated.shift)
-        bounds = calibrated.bounds if calibrated is not None else None
+            bounds = partial(calibrated.bounds, label_range=job.label.range)
         predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch, bounds)
         rows = rows_to_compare(job.inputs, window, holdout, job.row_key, predicted.p)
         task, constant = task_of(job.label), facts["constant"]
@@ -165,8 +180,8 @@ class _Work:
             of_quantiles = compare(asked, quantiles.answer, job.candidate, rows, facts["spread"], QUANTILES)
             difference = max(difference, of_quantiles)
         metrics = task.metrics(predicted.y, predicted.p, constant)
-        if calibrated is not None:
-            metrics |= calibrated.metrics(predicted.y)
+        if predicted.bounds is not None:
+            metrics |= interval_metrics(predicted.y, predicted.bounds)
         warnings = [*facts["warnings"], *warn_of_constant(task, metrics[task.loss_name], predicted.y, constant)]
         files = {**files, "predictions.parquet": predicted.path.read_bytes()}
         manifest = build_manifest(job, files, {**facts, "warnings": warnings}, metrics)
@@ -218,22 +233,22 @@ def main(argv: list[str] | None = None) -> int:
     jobs = parser.parse_args(argv).job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     make_logs_showable()
+    shown = logging.StreamHandler(sys.stdout)
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # The first process of a container ignores SIGTERM by default and would hold its GPU until it is killed.
     # Exiting at once is safe: a checkpoint is always complete.
     signal.signal(signal.SIGTERM, lambda number, _: _exit(128 + number))
     load_environment()
+    settings = get_settings()
     objects, reader = Objects(), RowsReader(DATES_AT_ONCE) if len(jobs) > 1 else None
     try:
         for job in jobs:
-            run_job(objects, job, reader, get_settings().max_scratch)
-    except RefusedError as error:
-        log.error("%s", error)
-        return REFUSED_EXIT_CODE
+            run_job(objects, job, reader, max_scratch=settings.max_scratch, max_row_ms=settings.max_row_ms)
     except PerennialError as error:
-        log.error("%s", error)
-        return 1
+        # Its own handler shows it: an author's file may have changed those of the process, or turned logging off.
+        shown.emit(logging.makeLogRecord({"msg": mark_error(str(error)), "levelno": logging.ERROR}))
+        return REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1
     return 0
 
 
@@ -263,4 +278,8 @@ def _check_build(job: TrainingJob) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    with suppress(ValueError, OSError):  # an author's file may have closed it
+        sys.stdout.flush()
+    _exit(code)  # a thread that an author's file has left would keep the process

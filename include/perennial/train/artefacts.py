@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from perennial.errors import RefusedError
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json, JsonValue
-from perennial.store.objects import Objects, canonical_json, sha256
+from perennial.store.objects import Objects
 from perennial.train.job import TrainingJob
 from perennial.train.prepare import Examples
 
@@ -81,8 +82,12 @@ def publish(
     if differing:
         raise RefusedError(
             f"Model {manifest['version']}: {job.output.manifest} exists and differs in {', '.join(differing)}",
-            remedy="Trainings with one fingerprint must give one result. The existing model is kept; "
-            "compare the builds and CPUs of the two trainers.",
+            remedy="Trainings with one fingerprint must give one result. The existing model is kept. "
+            + (
+                f"Look for random numbers without a seed in candidates/{job.candidate}.py."
+                if job.source
+                else "Compare the builds and CPUs of the two trainers."
+            ),
         )
     log.info("%s was already trained, with the same result", manifest["version"])
     return False

@@ -94,7 +94,9 @@ def failures_of(author: Author) -> Iterator[None]:
     """Raise RefusedError with file and line if the code of a file fails."""
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except RefusedError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         raise _describe(author, error) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,42 @@ class Calibrated:
     The intervals of a holdout.
 
     :param shift: the amount by which both quantiles move for new rows
-    :param bounds: [rows, 2], each date moved by the labels of the other dates
+    :param quantiles: [rows, 2]
+    :param shifts: that amount for each row, by the labels of the other dates
     """
 
     shift: float
-    bounds: Floats
+    quantiles: Floats
+    shifts: Floats
 
-    def metrics(self, y: Labels) -> dict[str, float | None]:
-        """Return the share of labels within their intervals, and the mean width."""
-        low, high = self.bounds.T
-        return {
-            "interval_coverage": float(((low <= y) & (y <= high)).mean()),
-            "interval_width": float((high - low).mean()),
-        }
+    def bounds(self, p: Floats, begin: int, label_range: Sequence[float] | None) -> Floats:
+        """
+        Return the bounds of some rows as a graph with their shifts answers them, [rows, 2]: 32-bit floats around the prediction.
+
+        :param p: the predictions of the rows
+        :param begin: the place of the first one
+        """
+        some = slice(begin, begin + len(p))
+        value, shifts = p.astype(np.float32), self.shifts[some].astype(np.float32)
+        quantiles = self.quantiles[some].astype(np.float32)
+        both = np.stack([np.minimum(quantiles[:, 0] - shifts, value), np.maximum(quantiles[:, 1] + shifts, value)], axis=1)
+        if label_range is not None:
+            both = np.clip(both, np.float32(label_range[0]), np.float32(label_range[1]))
+        found: Floats = both.astype(np.float64)
+        return found
+
+
+def interval_metrics(y: Labels, bounds: Floats) -> dict[str, float | None]:
+    """
+    Return the share of labels within their intervals, and the mean width.
+
+    :param bounds: [rows, 2]
+    """
+    low, high = bounds.T
+    return {
+        "interval_coverage": float(((low <= y) & (y <= high)).mean()),
+        "interval_width": float((high - low).mean()),
+    }
 
 
 def calibrate(y: Labels, days: NDArray[np.generic], quantiles: Floats, level: float) -> Calibrated:
@@ -60,7 +84,7 @@ def calibrate(y: Labels, days: NDArray[np.generic], quantiles: Floats, level: fl
     for day in known:
         of_day = days == day
         shifts[of_day] = _shift(outside[~of_day] if len(known) > 1 else outside, level)
-    return Calibrated(_shift(outside, level), quantiles + shifts[:, None] * [-1.0, 1.0])
+    return Calibrated(_shift(outside, level), quantiles, shifts)
 
 
 def _shift(outside: Floats, level: float) -> float:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError
 from perennial.config.label import Label, NumberLabel
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 INTERVALS = "perennial.train.interval"
 """The module that fits the quantiles of intervals."""

@@ -41,8 +41,10 @@ class Checkpoints:
         if not buckets:
             return None
         last = max(buckets)
+        if (stored := self._objects.read(self._uri(last))) is None:  # another training of this date has ended meanwhile
+            return None
         log.info("Resuming after bucket %s from a checkpoint", last)
-        return last, load(self._objects.read_existing(self._uri(last)).body)
+        return last, load(stored.body)
 
     def save(self, buckets: int, state: Callable[[], Arrays]) -> None:
         """Write a checkpoint after so many buckets of all epochs, unless the last one is recent."""

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from perennial.models.metrics import Floats
 
 T = TypeVar("T")
@@ -15,14 +17,24 @@ def climb(steps: Sequence[T], losses_at: Callable[[T], Floats]) -> T:
     """
     Go from a step to the next as long as that gains more than a standard error, and return the last one.
 
+    Losses that are no finite numbers gain nothing; any others gain on them.
+
     :param losses_at: returns the losses on rows of the window's last dates of a fit without them, at a step
     """
     at, *others = steps
     before = losses_at(at)
     for step in others:
         after = losses_at(step)
-        gains = before - after
-        if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
+        if not _gains(before, after):
             break
         at, before = step, after
     return at
+
+
+def _gains(before: Floats, after: Floats) -> bool:
+    if not np.isfinite(after).all():
+        return False
+    if not np.isfinite(before).all():
+        return True
+    gains = before - after
+    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))

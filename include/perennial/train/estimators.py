@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import Parameter, signature
@@ -85,7 +86,7 @@ def _convert(model: Any, graph: GraphBuilder, view: Encoded, what: str, options:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
-    from perennial.train.foreign import include_model
+    from perennial.train.foreign import cause_of, include_model, refusal
 
     matrix = [("matrix", FloatTensorType([None, view.width + len(view.codes)]))]
     try:
@@ -93,18 +94,25 @@ def _convert(model: Any, graph: GraphBuilder, view: Encoded, what: str, options:
             warnings.simplefilter("ignore")
             converted = convert_sklearn(model, initial_types=matrix, target_opset=dict(OPSETS), options=options)
     except Exception as error:  # skl2onnx has no class for the failures of its converters
-        cause = f"skl2onnx: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise RefusedError(f"{what} cannot become a graph", [cause], _REMEDY) from None
+        raise refusal(what, [f"skl2onnx: {cause_of(error, 300)}"], _REMEDY) from None
     return include_model(graph, converted, converted.graph.output[-1].name, view.as_floats(graph), what, _REMEDY)
 
 
 def _call(predict: Callable[[Numbers], Any], rows: Matrix) -> Floats:
     """Return the answers of scikit-learn in 64 bits, on one thread."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), warnings.catch_warnings():
+    with on_one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.asarray(predict(rows.as_floats()), dtype=np.float64)
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Run scikit-learn on one thread, also with another `n_jobs`: several add numbers in an order of chance."""
+    from joblib import parallel_config  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), parallel_config(backend="sequential"):
+        yield
 
 
 def seed_libraries(seed: int) -> None:
@@ -139,23 +147,28 @@ def estimator_problems(settings: Sklearn, task: str) -> Iterator[Problem]:
     if missing := [name for name, item in known.items() if item.default is Parameter.empty and name not in settings.params]:
         yield ("estimator",), f"{path} needs {', '.join(missing)}: other estimators belong in a file: family: file"
         return
-    allowed = [name for name in known if name not in MANAGED]
-    unknown = [name for name in settings.params if name not in known]
-    for name in unknown:
-        yield ("params", name), f"unknown parameter.{did_you_mean(name, allowed)} Allowed: {', '.join(allowed)}"
-    if unknown:
-        return
-    model = kind(**settings.params)
-    try:
-        model._validate_params()
-    except ValueError as error:
-        text = " ".join(str(error).split())
-        yield ("params", *(name for name in settings.params if f"'{name}' parameter" in text)), text
-        return
-    if needed == "regressor":
+    if problems := list(_parameter_problems(kind, settings.params)):
+        yield from problems
+    elif needed == "regressor":
         yield from _negative_problems(settings.params)
-    elif not hasattr(model, "predict_proba"):
+    elif not hasattr(kind(**settings.params), "predict_proba"):
         yield ("estimator",), f"{path} has no predict_proba with these params. Choose others, such as probability: true, or loss"
+
+
+def _parameter_problems(kind: Any, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the parameters that an estimator does not have, and the values that it refuses."""
+    known = signature(kind).parameters
+    required = {name for name, item in known.items() if item.default is Parameter.empty}
+    allowed = [name for name in known if name not in MANAGED]
+    for name in params:
+        if name not in known:
+            yield ("params", name), f"unknown parameter.{did_you_mean(name, allowed)} Allowed: {', '.join(allowed)}"
+            continue
+        try:
+            # scikit-learn reports the first problem alone, so it sees one parameter at a time.
+            kind(**{each: params[each] for each in {name, *required}})._validate_params()
+        except ValueError as error:
+            yield ("params", name), " ".join(str(error).split())
 
 
 def _find(path: str) -> Any:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perennial.config.estimators import KINDS
 from perennial.train.author import Author
-from perennial.train.author_code import AuthorRows, Task, call, imports_one_of, refuse_result
-from perennial.train.estimators import Classifier, Regressor, seed_libraries
+from perennial.train.author_code import AuthorRows, Task, call, failures_of, imports_one_of, refuse_result
+from perennial.train.estimators import Classifier, Regressor, on_one_thread, seed_libraries
 from perennial.train.preprocess import fit_preprocessing
+from perennial.train.reproducible import fit_reproducibly
 from perennial.train.trees import Trees
 from perennial.train.views import Dense, Table, View
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
+
+_FIT = "Fit it, and use estimators and steps of scikit-learn itself: a class of your own cannot become a graph."
 
 _LIGHTGBM = {
     "binary": ("binary",),
@@ -52,22 +56,27 @@ def fit(
     author: Author | None = None,
 ) -> Fitted:
     """Call the author's `fit` with all rows at once, on one thread. It ignores checkpoints and other weights."""
-    from threadpoolctl import threadpool_limits
-
     if author is None:
         raise ValueError("a candidate of this family needs its author's file")
+    train = partial(_fit, seed=seed, author=author)
+    return fit_reproducibly(train, train, rows, author)
+
+
+def _fit(rows: MatrixFiles, seed: int, author: Author) -> Fitted:
     if imports_one_of(author, "keras", "tensorflow"):
         from perennial.train.mlp import load_keras
 
         load_keras().utils.set_random_seed(seed)
     whole, width, target = rows.read_whole(), len(rows.names), rows.window.target
-    categories = tuple(range(width - rows.categories - len(rows.sizes), width))
-    given = AuthorRows(whole.rows.columns, whole.y, whole.late, rows.names, categories, target.center, target.spread)
+    categories = tuple(range(width - len(rows.categories) - len(rows.sizes), width))
+    y = whole.y.astype(np.int64) if target.is_classes else whole.y  # skl2onnx cannot convert classes of int8
+    given = AuthorRows(whole.rows.columns, y, whole.late, rows.names, categories, target.center, target.spread)
     seed_libraries(seed)
-    with threadpool_limits(1):
+    with on_one_thread():
         model = call(author, "fit", given, Task.of(target), seed)
-    log.info("%s: %s on %s rows", author.file, type(model).__name__, rows.rows)
-    return _read(model, width, target, author)
+        log.info("%s: %s on %s rows", author.file, type(model).__name__, rows.rows)
+        with failures_of(author):
+            return _read(model, width, target, author)
 
 
 def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:
@@ -77,11 +86,15 @@ def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:
     if "lightgbm" in libraries:
         booster = getattr(model, "booster_", model)
         _require_columns(booster.num_feature(), width, author)
-        return _read_lightgbm(booster, target, author)
+        trees = _read_lightgbm(booster, target, author)
+        _require_plain(model, target, author)
+        return trees
     if "xgboost" in libraries:
         booster = model.get_booster() if hasattr(model, "get_booster") else model
         _require_columns(booster.num_features(), width, author)
-        return _read_xgboost(booster, target, author)
+        trees = _read_xgboost(booster, target, author)
+        _require_plain(model, target, author)
+        return trees
     if "keras" in libraries:
         from perennial.train.keras_model import KerasModel, as_margin
 
@@ -90,11 +103,25 @@ def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:
     if problem is not None:
         remedy = f"Return a fitted {kind} of scikit-learn, a model of LightGBM or XGBoost, or a network of Keras."
         raise refuse_result(author, "fit", problem, remedy)
-    _require_columns(model.n_features_in_, width, author)
+    if (found := getattr(model, "n_features_in_", None)) is None:  # a Pipeline asks its first step
+        raise refuse_result(
+            author, "fit", f"{type(model).__name__} without n_features_in_: not fitted, or of a class of your own", _FIT
+        )
+    _require_columns(found, width, author)
     if kind == "regressor" and (answers := np.shape(model.predict(np.zeros((2, width), np.float32)))) not in {(2,), (2, 1)}:
         raise refuse_result(author, "fit", f"a regressor with {answers[-1]} answers a row", "Fit it to rows.y.")
     what = f"{author.file}: {type(model).__name__}"
     return Classifier(model, what, target.outputs) if kind == "classifier" else Regressor(model, what)
+
+
+def _require_plain(model: Any, target: Target, author: Author) -> None:
+    """Refuse a class of LightGBM or XGBoost for scikit-learn with other labels, or another null, than its trees have."""
+    classes, expected = getattr(model, "classes_", None), list(range(max(target.outputs, 2)))
+    if classes is not None and list(classes) != expected:
+        problem = f"a model of the labels {', '.join(map(str, classes))}, expected {', '.join(map(str, expected))}"
+        raise refuse_result(author, "fit", problem, "Fit it to rows.y.")
+    if (missing := getattr(model, "missing", None)) is not None and not np.isnan(missing):
+        raise refuse_result(author, "fit", f"a model that takes {missing:g} for a null", "Leave `missing` out: a null is NaN.")
 
 
 def _estimator_problem(model: Any, kind: str, target: Target) -> str | None:
@@ -107,7 +134,7 @@ def _estimator_problem(model: Any, kind: str, target: Target) -> str | None:
     if kind == "regressor":
         if not is_regressor(model):
             return f"{name}, which is no regressor"
-        return None if hasattr(model, "n_features_in_") else f"{name}, which is not fitted"
+        return None
     classes, expected = getattr(model, "classes_", None), list(range(max(target.outputs, 2)))
     if not hasattr(model, "predict_proba") or classes is None or list(classes) != expected:
         return (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, defs, helper
 
 from perennial.errors import RefusedError
 from perennial.train.graph import OPSETS, GraphBuilder, nodes_of
+
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+"""Operators whose answers differ from one call to the next."""
 
 
 def include_model(graph: GraphBuilder, model: ModelProto, output: str, matrix: str, what: str, remedy: str) -> str:
@@ -15,17 +20,20 @@ def include_model(graph: GraphBuilder, model: ModelProto, output: str, matrix: s
 
     :param matrix: the value here that its input has
     :param what: the model in an error
-    :raises RefusedError: it has an operator that ONNX, or ONNX Runtime, does not have
+    :raises RefusedError: it has an operator that ONNX, or ONNX Runtime, does not have, or that draws random numbers
     """
     nodes = _order(nodes_of(model.graph, output), output)
     if unknown := sorted({node.op_type for node in nodes if not _is_known(node)}):
-        raise _refusal(what, [f"operator {name}: ONNX {OPSETS['']} has none of this name" for name in unknown], remedy)
+        raise refusal(what, [f"operator {name}: ONNX {OPSETS['']} has none of this name" for name in unknown], remedy)
+    if drawn := sorted({node.op_type for node in _with_bodies(nodes) if _is_random(node)}):
+        problems = [f"operator {name}: it draws random numbers, so the answers to one row differ" for name in drawn]
+        raise refusal(what, problems, "Draw no random numbers when the model answers.")
     if nested := sorted({node.op_type for node in nodes if any(_reads_outside(body) for body in _bodies(node))}):
-        raise _refusal(what, [f"operator {name}: its body reads values from outside" for name in nested], remedy)
+        raise refusal(what, [f"operator {name}: its body reads values from outside" for name in nested], remedy)
     try:
         onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a class for each kind of failure, and none for all
-        raise _refusal(what, [f"ONNX Runtime: {' '.join(str(error).split())[:500]}"], remedy) from None
+        raise refusal(what, [f"ONNX Runtime: {' '.join(str(error).split())[:500]}"], remedy) from None
     (name,) = [value.name for value in model.graph.input]
     ordered = helper.make_graph(nodes, "foreign", model.graph.input, model.graph.output, model.graph.initializer)
     return graph.include(ordered, output, {name: matrix})
@@ -62,6 +70,19 @@ def _is_known(node: NodeProto) -> bool:
     return True
 
 
+def _is_random(node: NodeProto) -> bool:
+    """Return whether a node draws random numbers. The third input of Dropout says that it trains."""
+    return node.op_type in _RANDOM or (node.op_type == "Dropout" and len(node.input) > 2 and bool(node.input[2]))
+
+
+def _with_bodies(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes, and those of the bodies of loops and branches."""
+    for node in nodes:
+        yield node
+        for body in _bodies(node):
+            yield from _with_bodies(body.node)
+
+
 def _bodies(node: NodeProto) -> list[GraphProto]:
     return [graph for item in node.attribute for graph in (*([item.g] if item.HasField("g") else []), *item.graphs)]
 
@@ -73,5 +94,11 @@ def _reads_outside(body: GraphProto) -> bool:
     return not read <= {*defined, ""} or any(_bodies(node) for node in body.node)
 
 
-def _refusal(what: str, problems: list[str], remedy: str) -> RefusedError:
+def cause_of(error: Exception, length: int = 500) -> str:
+    """Return the class and the text of an exporter's error in one line: exporters have no class for all their failures."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}"
+
+
+def refusal(what: str, problems: list[str], remedy: str) -> RefusedError:
+    """Return the error of a model that cannot become a graph."""
     return RefusedError(f"{what} cannot become a graph", problems, remedy)

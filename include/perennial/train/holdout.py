@@ -6,7 +6,7 @@ A part is what was read at once: all rows of a small training, else a date, or a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,11 +97,16 @@ class HoldoutWriter:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """The labels and the predictions of all rows of a holdout, [rows] or [rows, classes], and the file that also has the keys."""
+    """
+    The labels and the predictions of all rows of a holdout, [rows] or [rows, classes], and the file that also has the keys.
+
+    :param bounds: those of intervals, [rows, 2]; None: there are none
+    """
 
     y: Labels
     p: Floats
     path: Path
+    bounds: Floats | None = None
 
 
 def calibrate_interval(graph: bytes, holdout: StoredHoldout, inputs: Inputs, level: float) -> Calibrated:
@@ -120,18 +125,20 @@ def predict(
     inputs: Inputs,
     row_key: Sequence[str],
     scratch: Scratch,
-    bounds: Floats | None = None,
+    bounds: Callable[[Floats, int], Floats] | None = None,
 ) -> Predicted:
     """
     Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part.
 
-    :param bounds: those of intervals, [rows, 2]: the columns low and high
+    :param bounds: returns those of intervals, [rows, 2], from the predictions of some rows and the place of the first one: the
+        columns low and high
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     y: list[Labels] = []
     p: list[Floats] = []
+    around: list[Floats] = []
     path = scratch.folder / "predictions.parquet"
     writer: pq.ParquetWriter | None = None
     done = 0
@@ -141,8 +148,9 @@ def predict(
         table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
         table = table.append_column("y", pa.array(rows.y)).append_column("p", to_column(p[-1]))
         if bounds is not None:
+            around.append(bounds(p[-1], done))
             for place, name in enumerate(BOUNDS):
-                table = table.append_column(name, pa.array(bounds[done : done + table.num_rows, place]))
+                table = table.append_column(name, pa.array(around[-1][:, place]))
         done += table.num_rows
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
         writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
@@ -150,4 +158,4 @@ def predict(
     if writer is not None:
         writer.close()
         scratch.count(path)
-    return Predicted(np.concatenate(y), np.concatenate(p), path)
+    return Predicted(np.concatenate(y), np.concatenate(p), path, np.concatenate(around) if around else None)

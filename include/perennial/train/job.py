@@ -11,8 +11,8 @@ from perennial.config.candidates import Candidate
 from perennial.config.label import LabelField
 from perennial.config.pipeline import Contract, Inputs
 from perennial.errors import RefusedError
-from perennial.store.content_name import check_job_name
-from perennial.store.objects import Objects, canonical_json
+from perennial.store.content_name import canonical_json, check_job_name
+from perennial.store.objects import Objects
 
 
 class Features(Contract):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call
-from perennial.train.keras_model import KerasModel, as_margin
+from perennial.train.keras_model import KerasModel, as_margin, check_graph
 from perennial.train.mlp import cosine, load_keras, loss_of, make_epoch, mean_loss
-from perennial.train.network import train_network
+from perennial.train.network import shortest, train_network
 from perennial.train.preprocess import fit_preprocessing
+from perennial.train.reproducible import fit_reproducibly
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def fit(
     """
     if author is None:
         raise ValueError("a network needs its author's file")
+    whole, short = (partial(_fit, settings=each, seed=seed, author=author) for each in (settings, shortest(settings)))
+    return fit_reproducibly(whole, short, rows, author)
+
+
+def _fit(rows: MatrixFiles, settings: Keras, seed: int, author: Author) -> KerasModel:
     make = partial(_make, rows, settings, seed, author)
     return KerasModel(train_network(rows, settings, seed, author, make), author.file)
 
@@ -56,6 +62,7 @@ def _make(rows: MatrixFiles, settings: Keras, seed: int, author: Author, steps: 
     columns, target = len(rows.names), rows.window.target
     built = call(author, "build", rows.names, Task.of(target))
     model: Any = as_margin(built, columns, target, author, "build")
+    check_graph(model, columns, author.file)
     model.optimizer = keras.optimizers.Adam(cosine()(steps, settings.learning_rate))
     model.optimizer.build(model.trainable_variables)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import load
+from onnx import ModelProto, load
 
-from perennial.errors import RefusedError
 from perennial.store.scratch import scratch_folder
 from perennial.train.author import Author
 from perennial.train.author_code import refuse_result
+from perennial.train.foreign import cause_of, include_model, refusal
 from perennial.train.graph import OPSETS, GraphBuilder
 from perennial.train.mlp import load_keras
 
@@ -51,25 +53,7 @@ class KerasModel:
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
         """Add the nodes that Keras and tf2onnx make of it, and return the margins, [rows, outputs]."""
-        import tensorflow as tf
-
-        from perennial.train.foreign import include_model
-
-        signature = [tf.TensorSpec((None, view.width + len(view.codes)), tf.float32, name="matrix")]
-        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-        for layer in self.model._flatten_layers():
-            layer.activity_regularizer = None  # a loss, which tf2onnx cannot convert
-        with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder, tf.device("CPU:0"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            path = Path(folder) / "model.onnx"
-            try:
-                self.model.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSETS[""])
-            except Exception as error:  # Keras and tf2onnx have no class for the failures of layers
-                cause = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                raise RefusedError(f"{self.what} cannot become a graph", [cause], _ACTIVATIONS) from error
-            exported = load(path)
-        matrix = view.as_floats(graph)
-        return include_model(graph, exported, exported.graph.output[0].name, matrix, self.what, _ACTIVATIONS)
+        return _include(graph, _export(self.model, view.width + len(view.codes), self.what), view.as_floats(graph), self.what)
 
     def margins(self, rows: Matrix) -> Floats:
         """Return the margins that Keras computes on the CPU: a GPU may round products to fewer digits."""
@@ -78,6 +62,53 @@ class KerasModel:
         with tf.device("CPU:0"):
             margins: Floats = self.model(tf.convert_to_tensor(rows.as_floats()), training=False).numpy().astype(np.float64)
         return margins[:, 0] if margins.shape[1] == 1 else margins
+
+
+def check_graph(model: Any, columns: int, what: str) -> None:
+    """
+    Refuse a network that cannot become a graph, before the time for its training is spent.
+
+    :param columns: the number of its inputs
+    """
+    _include(GraphBuilder([], []), _export(model, columns, what), "matrix", what)
+
+
+def _export(model: Any, columns: int, what: str) -> ModelProto:
+    """Return the graph of a network, of any number of rows."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, columns), tf.float32, name="matrix")]
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with (
+        tempfile.TemporaryDirectory(dir=scratch_folder()) as folder,
+        tf.device("CPU:0"),
+        warnings.catch_warnings(),
+        _without_activity_losses(model),
+    ):
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.onnx"
+        try:
+            model.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSETS[""])
+        except Exception as error:  # Keras and tf2onnx have no class for the failures of layers
+            raise refusal(what, [cause_of(error)], _ACTIVATIONS) from error
+        return load(path)
+
+
+def _include(graph: GraphBuilder, exported: ModelProto, matrix: str, what: str) -> str:
+    return include_model(graph, exported, exported.graph.output[0].name, matrix, what, _ACTIVATIONS)
+
+
+@contextmanager
+def _without_activity_losses(model: Any) -> Iterator[None]:
+    """Take off the losses that layers compute from their outputs: tf2onnx cannot convert them, and answers have none."""
+    regularizers = [(layer, layer.activity_regularizer) for layer in model._flatten_layers()]
+    for layer, _ in regularizers:
+        layer.activity_regularizer = None
+    try:
+        yield
+    finally:
+        for layer, regularizer in regularizers:
+            layer.activity_regularizer = regularizer
 
 
 def as_margin(model: Any, columns: int, target: Target, author: Author, function: str) -> keras.Model:
@@ -109,7 +140,12 @@ def as_margin(model: Any, columns: int, target: Target, author: Author, function
         )
     if outputs != [(target.outputs,)]:
         raise refuse_result(author, function, f"a network with outputs {outputs}, expected [({target.outputs},)]", remedy)
+    if (number := model.outputs[0].dtype) != "float32":
+        advice = "Leave the precision of Keras as it is: call neither set_dtype_policy nor set_floatx."
+        raise refuse_result(author, function, f"a network that answers in {number}, expected float32", advice)
     last = _last_layer(model)
+    if len(last._inbound_nodes) > 1:
+        raise refuse_result(author, function, f"a network that uses its last layer, {last.name}, more than once", remedy)
     activation = getattr(last, "activation", None)
     if task in _LINKS and activation is getattr(keras.activations, _LINKS[task]):
         last.activation = keras.activations.linear

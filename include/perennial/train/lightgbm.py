@@ -66,7 +66,7 @@ def fit(
         "lambda_l2": settings.reg_lambda,
         "cat_smooth": _CATEGORY_SMOOTHING,
     }
-    categories = list(range(rows.columns - rows.categories, rows.columns))
+    categories = list(range(rows.columns - len(rows.categories), rows.columns))
     data: Any
     if len(rows.bucket_rows) == 1:
         whole = rows.read_bucket(0)

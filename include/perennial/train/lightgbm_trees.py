@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.train.trees import Comparison, Ensemble, Leaf, Split, Tree, floor32
+from perennial.train.trees import Branch, Ensemble, Leaf, Step, build_tree, floor32
 
 if TYPE_CHECKING:
     import lightgbm
@@ -28,6 +28,9 @@ _KINDS = {"decision_type": {"<=", "=="}, "missing_type": {"None", "NaN", "Zero"}
 
 _MAX_CODE = 2**24
 """A 32-bit float holds every whole number up to this one."""
+
+_INFINITE = 1e300
+"""LightGBM writes this threshold where all numbers, and infinity too, go to one side."""
 
 _ZERO = float(np.float32(1e-35))
 """LightGBM takes values from -_ZERO to _ZERO for 0. (kZeroThreshold of its meta.h)"""
@@ -71,67 +74,47 @@ def from_lightgbm(booster: lightgbm.Booster) -> Ensemble:
     return Ensemble(
         columns=model["max_feature_idx"] + 1,
         base=(0.0,) * outputs,
-        trees=tuple(_read_tree(root, index % outputs) for index, root in reversed(list(enumerate(roots)))),
+        trees=tuple(build_tree(index % outputs, root, _read_node) for index, root in reversed(list(enumerate(roots)))),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A test that sends a value to one side if it passes, and else to the next step, or from the last to the other side."""
-
-    comparison: Comparison
-    threshold: float
-    null: bool
-    to_left: bool
+def _read_node(node: dict[str, Any]) -> Leaf | Branch[dict[str, Any]]:
+    if "split_feature" not in node:
+        with np.errstate(over="ignore"):
+            return Leaf(float(np.float32(node["leaf_value"])))
+    steps = _split_codes(node) if node["decision_type"] == "==" else _split_numbers(node)
+    return Branch(node["split_feature"], steps, node["left_child"], node["right_child"])
 
 
-def _read_tree(root: dict[str, Any], output: int) -> Tree:
-    nodes: dict[int, Leaf | Split] = {}
-    waiting = [(0, root)]
-    free = 1
-    for place, node in waiting:
-        if "split_feature" not in node:
-            with np.errstate(over="ignore"):
-                nodes[place] = Leaf(float(np.float32(node["leaf_value"])))
-            continue
-        steps = _split_codes(node) if node["decision_type"] == "==" else _split_numbers(node)
-        sides = {True: free, False: free + 1}
-        waiting += [(sides[True], node["left_child"]), (sides[False], node["right_child"])]
-        places = [place, *range(free + 2, free + 1 + len(steps)), sides[not steps[-1].to_left]]
-        free += 1 + len(steps)
-        for here, after, step in zip(places, places[1:], steps, strict=False):
-            column = node["split_feature"]
-            nodes[here] = Split(column, step.comparison, step.threshold, step.null, sides[step.to_left], after)
-    return Tree(output, tuple(nodes[place] for place in range(free)))
-
-
-def _split_codes(node: dict[str, Any]) -> list[_Step]:
+def _split_codes(node: dict[str, Any]) -> list[Step]:
     """Return one test a code: the listed codes go left; null and unseen codes go right."""
-    return [_Step("==", float(code), null=False, to_left=True) for code in _codes(node)]
+    return [Step("==", float(code), null=False, to_left=True) for code in _codes(node)]
 
 
-def _split_numbers(node: dict[str, Any]) -> list[_Step]:
+def _split_numbers(node: dict[str, Any]) -> list[Step]:
     """
     Return the tests of a numeric split. LightGBM sends the values that it takes for 0 to one side, all of them.
 
     If zero is a missing value ("Zero"), that side can differ from the side of its neighbours.
     """
     threshold = float(node["threshold"])
+    if threshold >= _INFINITE:
+        threshold = math.inf
     zero_left = threshold >= 0
     null_left = zero_left if node["missing_type"] == "None" else bool(node["default_left"])
     limit = max(floor32(threshold), _ZERO) if zero_left else min(floor32(threshold), _BELOW_ZERO)
     if node["missing_type"] != "Zero" or zero_left == null_left:
-        return [_Step("<=", limit, null_left, to_left=True)]
+        return [Step("<=", limit, null_left, to_left=True)]
     if null_left:
         return [
-            _Step("<=", limit, null=True, to_left=True),
-            _Step(">", _ZERO, null=False, to_left=False),
-            _Step(">=", -_ZERO, null=False, to_left=True),
+            Step("<=", limit, null=True, to_left=True),
+            Step(">", _ZERO, null=False, to_left=False),
+            Step(">=", -_ZERO, null=False, to_left=True),
         ]
     return [
-        _Step("<=", _BELOW_ZERO, null=False, to_left=True),
-        _Step(">", limit, null=True, to_left=False),
-        _Step("<=", _ZERO, null=False, to_left=False),
+        Step("<=", _BELOW_ZERO, null=False, to_left=True),
+        Step(">", limit, null=True, to_left=False),
+        Step("<=", _ZERO, null=False, to_left=False),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from perennial.train.climb import climb
 from perennial.train.layers import Network, linear_network
 from perennial.train.multinomial import fit_multinomial
 from perennial.train.multinomial import late_losses as late_losses_of_classes
-from perennial.train.newton import late_losses, newton
+from perennial.train.newton import NoSolutionError, late_losses, newton
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -54,26 +55,41 @@ def fit(
 
     # Threads of BLAS wait for each other in a busy loop: two of them cost more than twice the CPU time of one.
     with threadpool_limits(1, user_api="blas"):
-        strength = choose_strength(rows) if settings.C is None else settings.C
-        weights, passes = _solver(rows)(rows, strength)
+        strengths = choose_strengths(rows) if settings.C is None else [settings.C]
+        strength, weights, passes = _fit_first(rows, strengths)
     log.info("Logistic regression: C %g, %s iterations", strength, passes)
     return linear_network(weights)
 
 
-def choose_strength(rows: MatrixFiles) -> float:
+def choose_strengths(rows: MatrixFiles) -> list[float]:
     """
-    Return the inverse strength of the penalty.
+    Return the inverse strength of the penalty, and those below it, which are for a fit that has no solution at the first.
 
-    It goes from a cautious value to the next as long as a fit without the window's last dates gains more than a standard error
-    on them. A sample of the rows is enough. A window of wide categories keeps the cautious value, because its fits take many
-    passes over the rows.
+    It goes from a cautious value to the next as long as a fit without the window's last dates has a solution, and gains more than
+    a standard error on them. A sample of the rows is enough. A window of wide categories keeps the cautious value, because its
+    fits take many passes over the rows.
     """
     early, late = _count_classes(rows)
     if rows.sizes or min(early[1], late[1]) < _MIN_OF_CLASS:
-        return STRENGTHS[0]
-    if rows.window.target.present:
-        return climb(STRENGTHS, lambda strength: late_losses_of_classes(rows, fit_multinomial(rows, strength, early=True)[0]))
-    return climb(STRENGTHS, lambda strength: late_losses(rows, newton(rows, strength, early=True)[0]))
+        return [STRENGTHS[0]]
+    fit_early, losses = (fit_multinomial, late_losses_of_classes) if rows.window.target.present else (newton, late_losses)
+
+    def losses_at(strength: float) -> Floats:
+        try:
+            return losses(rows, fit_early(rows, strength, early=True)[0])
+        except NoSolutionError:
+            return np.full(1, np.nan)
+
+    chosen = climb(STRENGTHS, losses_at)
+    return [strength for strength in reversed(STRENGTHS) if strength <= chosen]
+
+
+def _fit_first(rows: MatrixFiles, strengths: list[float]) -> tuple[float, Floats, int]:
+    """Return the first strength at which a fit has a solution, its weights, and its iterations."""
+    for strength in strengths[:-1]:
+        with suppress(NoSolutionError):
+            return strength, *_solver(rows)(rows, strength)
+    return strengths[-1], *_solver(rows)(rows, strengths[-1])
 
 
 def _solver(rows: MatrixFiles) -> Callable[[MatrixFiles, float], tuple[Floats, int]]:

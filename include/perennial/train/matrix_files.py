@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from perennial.models.metrics import Labels
 from perennial.models.scoring import SLICE_ROWS
 from perennial.train.matrix import Matrix
+from perennial.train.scratch import Scratch
 from perennial.train.views import View, ViewGraph
 from perennial.train.window import Records, Window
 
@@ -49,7 +51,7 @@ class MatrixFiles:
     :param amounts: the number of columns that hold any number; the columns after them hold 0 and 1, one byte each
     :param columns: the number of columns
     :param sizes: the number of classes of each code
-    :param categories: how many of the last columns hold the places of classes
+    :param categories: the number of classes of each category whose places the last columns hold
     :param names: the names of the columns and of the codes after them
     """
 
@@ -57,7 +59,7 @@ class MatrixFiles:
     amounts: int
     columns: int
     sizes: tuple[int, ...]
-    categories: int = 0
+    categories: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
 
     @property
@@ -95,6 +97,19 @@ class MatrixFiles:
             columns[some], y[some], late[some] = part.rows.as_floats(), part.y, part.late
             done = some.stop
         return Part(Matrix(columns, np.empty((self.rows, 0), dtype=np.int32), ()), y, late)
+
+    def copy(self, choose: Callable[[Labels], NDArray[np.int64]]) -> MatrixFiles:
+        """
+        Return a few rows of the first bucket in files of their own.
+
+        :param choose: returns their places from the labels of the bucket
+        """
+        records = np.fromfile(self._path(0), _record(self))
+        records = records[choose(records["y"])]
+        scratch = Scratch(Path(mkdtemp(dir=self.window.scratch.folder)))
+        copied = replace(self, window=replace(self.window, scratch=scratch, bucket_rows=[len(records)]))
+        scratch.save(copied._path(0), records)
+        return copied
 
     def _path(self, bucket: int) -> Path:
         return self.window.scratch.folder / f"{bucket}.matrix"

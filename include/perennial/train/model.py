@@ -15,8 +15,8 @@ from perennial.config.answers import INTERVAL
 from perennial.config.candidates import Family
 from perennial.config.label import BinaryLabel, ClassesLabel, Label, NumberLabel
 from perennial.models.scoring import Numbers, Texts
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import canonical_json, sha256
 from perennial.tasks.task import task_of
 from perennial.train.author import Author
 from perennial.train.calibration import add_interval

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 
-from perennial.errors import PerennialError
 from perennial.train.layers import add_up, linear_network
 from perennial.train.matrix import Floats
+from perennial.train.newton import NoSolutionError
 
 if TYPE_CHECKING:
     from perennial.train.matrix_files import MatrixFiles, Part
 
-_MAX_PASSES = 1000
+_MAX_PASSES, _MAX_EARLY_PASSES = 1000, 200
 _GRADIENT = 1e-6
 """Largest part of the gradient at the solution, in the coordinates of `_Scale`: its square is about the loss left to gain."""
 
@@ -118,13 +118,13 @@ def fit_multinomial(rows: MatrixFiles, strength: float, *, early: bool = False) 
     from scipy.optimize import minimize
 
     objective = _Objective(rows, strength, early, _Scale.of(rows, strength, early=early))
-    options = {"maxiter": _MAX_PASSES, "maxfun": _MAX_PASSES, "gtol": _GRADIENT, "ftol": 0.0}
+    passes = _MAX_EARLY_PASSES if early else _MAX_PASSES
+    options = {"maxiter": passes, "maxfun": passes, "gtol": _GRADIENT, "ftol": 0.0}
     found = minimize(objective, np.zeros(np.prod(objective.shape)), jac=True, method="L-BFGS-B", options=options)
     largest = float(np.abs(found.jac).max())
     # At a flat place rounding lets no step lower the loss further.
     if largest > 100 * _GRADIENT:
-        cause = f"gradient {largest:.2g}: {found.message}"
-        raise PerennialError(f"Logistic regression: no solution after {found.nfev} passes, {cause}")
+        raise NoSolutionError(f"{found.nfev} passes", strength, largest, f": {found.message}")
     return objective.scale.to_weights(found.x.reshape(objective.shape)), found.nfev
 
 

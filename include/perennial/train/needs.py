@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from perennial.config.candidates import Family, Linear, Logistic, parts_of
 from perennial.config.derived import parse_derived
-from perennial.config.pipeline import MIN_ROWS, Inputs, Label, Pipeline
-from perennial.config.values import bytes_of
+from perennial.config.pipeline import Inputs, Label, Pipeline
+from perennial.config.values import MIN_ROWS, bytes_of
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.parts import MAX_READ

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.train.author import Author
+from perennial.train.author_code import failures_of
 from perennial.train.mlp import (
     LOG_LOSS,
     MIN_STEPS,
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     from perennial.config.candidates import Network
     from perennial.train.matrix_files import MatrixFiles
 
+AnyNetwork = TypeVar("AnyNetwork", bound="Network")
+
 log = logging.getLogger(__name__)
+
+
+def shortest(settings: AnyNetwork) -> AnyNetwork:
+    """Return settings for the shortest training that runs the same code."""
+    return settings.model_copy(update={"epochs": 1})
 
 
 def train_network(rows: MatrixFiles, settings: Network, seed: int, author: Author, make: Callable[[int, float], Any]) -> Any:
@@ -46,7 +54,8 @@ def train_network(rows: MatrixFiles, settings: Network, seed: int, author: Autho
     total = 0.0
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(rows.bucket_rows)).tolist()
-        total = sum(train_bucket(model, rows, bucket, [seed, epoch, bucket], batch) for bucket in order) / rows.rows
+        with failures_of(author):
+            total = sum(train_bucket(model, rows, bucket, [seed, epoch, bucket], batch) for bucket in order) / rows.rows
         if not math.isfinite(total):
             raise RefusedError(
                 f"{author.file}: the loss of epoch {epoch + 1} of {epochs} is {total}",

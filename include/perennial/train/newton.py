@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial.errors import PerennialError
+from perennial.errors import RefusedError
 from perennial.models.metrics import Labels
 from perennial.train.matrix import Floats
 
@@ -20,6 +20,17 @@ _MAX_STEPS = 100
 _MAX_HALVINGS = 20
 _ARMIJO = 2.0**-11
 _EPSILON = 16 * float(np.finfo(np.float64).eps)
+
+
+class NoSolutionError(RefusedError):
+    """A fit whose classes are so certain that its weights grow without an end."""
+
+    def __init__(self, effort: str, strength: float, gradient: float, cause: str = "") -> None:
+        """Name the passes or steps, the inverse strength of the penalty, and the largest part of the gradient that is left."""
+        super().__init__(
+            f"Logistic regression: no solution after {effort} with C {strength:g}, gradient {gradient:.2g}{cause}",
+            remedy="The classes are nearly certain: lower C, or leave the input out that tells them.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ def newton(matrix: MatrixFiles, strength: float, *, early: bool = False) -> tupl
         at = reached
         if np.abs(at.gradient).max() <= _TOLERANCE and decrement <= _TOLERANCE:
             return weights, step
-    raise PerennialError(f"Logistic regression: no solution after {_MAX_STEPS} steps, gradient {np.abs(at.gradient).max():.2g}")
+    raise NoSolutionError(f"{_MAX_STEPS} steps", strength, float(np.abs(at.gradient).max()))
 
 
 def _search(rows: _Rows, weights: Floats, at: _Sums, direction: Floats, strength: float) -> tuple[Floats, _Sums]:
@@ -69,7 +80,7 @@ def _search(rows: _Rows, weights: Floats, at: _Sums, direction: Floats, strength
         if gain <= size * slope or is_flat:
             return moved, reached
         size /= 2
-    raise PerennialError(f"Logistic regression: no step lowers the loss {at.loss:.6g}, gradient {np.abs(at.gradient).max():.2g}")
+    raise NoSolutionError("halving a step", strength, float(np.abs(at.gradient).max()), f", loss {at.loss:.6g}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from perennial.train.author import Author
 from perennial.train.author_code import Task, call, failures_of
 from perennial.train.estimators import seed_libraries
 from perennial.train.mlp import CLASSES, LOG_LOSS, Loss, loss_of
-from perennial.train.network import train_network
+from perennial.train.network import shortest, train_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.pytorch_model import PyTorchModel, check_network, flat, load_torch
+from perennial.train.reproducible import fit_reproducibly
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def fit(
     """
     if author is None:
         raise ValueError("a network needs its author's file")
+    whole, short = (partial(_fit, settings=each, seed=seed, author=author) for each in (settings, shortest(settings)))
+    return fit_reproducibly(whole, short, rows, author)
+
+
+def _fit(rows: MatrixFiles, settings: PyTorch, seed: int, author: Author) -> PyTorchModel:
     make = partial(_make, rows, settings, seed, author)
     trained: _Network = train_network(rows, settings, seed, author, make)
     return PyTorchModel(trained.module.cpu().eval(), author)

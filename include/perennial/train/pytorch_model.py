@@ -21,7 +21,7 @@ from onnx import ModelProto, load_from_string
 from perennial.errors import RefusedError
 from perennial.train.author import Author
 from perennial.train.author_code import failures_of, refuse_result
-from perennial.train.foreign import include_model
+from perennial.train.foreign import cause_of, include_model, refusal
 from perennial.train.graph import OPSETS, GraphBuilder
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_network(module: Any, columns: int, outputs: int, author: Author) -> No
     """
     torch = load_torch()
     if not isinstance(module, torch.nn.Module):
-        raise refuse_result(author, "build", f"{type(module).__name__}, expected a torch.nn.Module", _END)
+        raise refuse_result(author, "build", f"{type(module).__name__}, expected a torch.nn.Module", "Return the module itself.")
     module.eval()
     with failures_of(author), torch.no_grad():
         answers = module(torch.zeros(2, columns))
@@ -112,8 +112,7 @@ def _export(module: torch.nn.Module, columns: int, author: Author) -> ModelProto
                 module, (torch.zeros(2, columns),), file, dynamo=False, opset_version=OPSETS[""], dynamic_axes=axes, **names
             )
         except Exception as error:  # the exporter has no class for all its failures
-            cause = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-            raise RefusedError(f"{author.file} cannot become a graph", [cause], _OPERATORS) from error
+            raise refusal(author.file, [cause_of(error)], _OPERATORS) from error
     return load_from_string(file.getvalue())
 
 

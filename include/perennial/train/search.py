@@ -22,17 +22,18 @@ from perennial.display.metrics import format_metric, label_of
 from perennial.errors import RefusedError
 from perennial.lake.tables import RowsReader
 from perennial.models.scoring import score
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import Objects, canonical_json, sha256
+from perennial.store.objects import Objects
 from perennial.tasks.task import task_of
 from perennial.train.author import Author
-from perennial.train.compare import check_size
 from perennial.train.holdout import StoredHoldout
 from perennial.train.job import TrainingJob
 from perennial.train.model import train_model
 from perennial.train.prepare import read_examples, why_untrainable
 from perennial.train.scratch import Scratch
 from perennial.train.search_outcome import MIN_DATES, read_outcome, stopped_address
+from perennial.train.servable import check_size
 from perennial.train.window import Window
 
 if TYPE_CHECKING:
@@ -193,12 +194,14 @@ def _try(job: TrainingJob, search: Search, trials: Sequence[Trial], window: Wind
         raise ValueError(f"the family {job.settings.family} has no parameters that can be searched")
     parameters = suggest(job.settings, search, trials, job.seed) if trials else {}
     author = None if job.source is None else Author(f"candidates/{job.candidate}.py", job.source)
-    model = train_model(with_parameters(job.settings, parameters), window, job.seed, author=author)
     losses, refused = dict[date, float](), None
     try:
+        model = train_model(with_parameters(job.settings, parameters), window, job.seed, author=author)
         check_size(model.onnx, job.candidate)
         losses = _judge(job, model.onnx, late)
     except RefusedError as error:
+        if not parameters and author is not None:
+            raise  # the file of the author fails with the parameters of the YAML
         refused = str(error)
     return Trial(len(trials), parameters, losses, refused, round(time.process_time() - began, 2))
 

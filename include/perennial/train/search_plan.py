@@ -17,14 +17,14 @@ from perennial.config.candidates import Family, SearchableFamily
 from perennial.config.label import NumberLabel
 from perennial.config.search import Search, with_parameters
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train.candidates import SEARCH_LIBRARIES, search_code_for, versions_for
 from perennial.train.history import split_features
 from perennial.train.job import Output
 from perennial.train.search_outcome import MIN_DATES, read_outcome
 
 if TYPE_CHECKING:
-    from perennial.train.plan import Trainings
+    from perennial.train.trainings import Trainings
 
 
 @dataclass(frozen=True, slots=True)

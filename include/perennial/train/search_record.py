@@ -13,7 +13,7 @@ from perennial.display.metrics import format_metric
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.tasks.task import task_of
-from perennial.train.plan import Trainings
+from perennial.train.trainings import Trainings
 
 COLUMNS = ("search", "date", "trials", "parameters", "gain in window", "holdout, YAML", "holdout, chosen", "CPU-s")
 LEGEND = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.train.estimators import Classifier, Regressor, make_estimator, seed_libraries
+from perennial.train.estimators import Classifier, Regressor, make_estimator, on_one_thread, seed_libraries
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -35,18 +35,16 @@ def fit(
     begin: bytes | None = None,
 ) -> Classifier | Regressor:
     """Fit the estimator to all rows at once, on one thread. It ignores checkpoints and the weights of another training."""
-    from threadpoolctl import threadpool_limits
-
     target = rows.window.target
     model = make_estimator(settings, target.label.task, seed)
     whole = rows.read_whole()
     labels = whole.y.astype(np.int64) if target.is_classes else whole.y
     seed_libraries(seed)  # estimators inside of others take no seed
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+    with on_one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
             model.fit(whole.rows.columns, labels)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             cause = " ".join(str(error).split())[:1000]
             raise RefusedError(f"{settings.estimator} cannot be fitted to this window", [cause], "Change its params.") from error
     for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perennial.train.matrix import Floats, Matrix
     from perennial.train.views import Encoded
 
+Node = TypeVar("Node")
 Comparison = Literal["<", "<=", ">", ">=", "=="]
 
 _MODES: dict[Comparison, str] = {
@@ -62,6 +63,50 @@ class Tree:
 
     output: int
     nodes: tuple[Leaf | Split, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    A test that sends a value to one side if it passes, and else to the next step, or from the last to the other side.
+
+    :param null: a null passes the test
+    """
+
+    comparison: Comparison
+    threshold: float
+    null: bool
+    to_left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Branch(Generic[Node]):
+    """A node of a library's tree that divides rows by one column, in one step or more."""
+
+    column: int
+    steps: list[Step]
+    left: Node
+    right: Node
+
+
+def build_tree(output: int, root: Node, read: Callable[[Node], Leaf | Branch[Node]]) -> Tree:
+    """Return the tree of a library, from its root downwards, level by level."""
+    nodes: dict[int, Leaf | Split] = {}
+    waiting = [(0, root)]
+    free = 1
+    for place, node in waiting:
+        found = read(node)
+        if isinstance(found, Leaf):
+            nodes[place] = found
+            continue
+        sides = {True: free, False: free + 1}
+        waiting += [(sides[True], found.left), (sides[False], found.right)]
+        steps = found.steps
+        places = [place, *range(free + 2, free + 1 + len(steps)), sides[not steps[-1].to_left]]
+        free += 1 + len(steps)
+        for here, after, step in zip(places, places[1:], steps, strict=False):
+            nodes[here] = Split(found.column, step.comparison, step.threshold, step.null, sides[step.to_left], after)
+    return Tree(output, tuple(nodes[place] for place in range(free)))
 
 
 @dataclass(frozen=True, slots=True)

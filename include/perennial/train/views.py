@@ -48,7 +48,7 @@ class View(Protocol):
 
     :param amounts: the number of columns that hold any number; the columns after them hold 0 and 1
     :param width: the number of columns
-    :param categories: how many of the last columns hold the places of classes
+    :param categories: the number of classes of each category whose places the last columns hold
     :param names: the names of the columns and of the codes after them
     """
 
@@ -65,7 +65,7 @@ class View(Protocol):
     def width(self) -> int: ...
 
     @property
-    def categories(self) -> int: ...
+    def categories(self) -> tuple[int, ...]: ...
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -97,9 +97,9 @@ class Dense:
         return self.amounts + len(self.fitted.nullable) + one_hot
 
     @property
-    def categories(self) -> int:
-        """Return 0: classes have columns of their own, or codes."""
-        return 0
+    def categories(self) -> tuple[int, ...]:
+        """Return none: classes have columns of their own, or codes."""
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -167,9 +167,9 @@ class Table:
         return self.amounts
 
     @property
-    def categories(self) -> int:
-        """Return the number of categories."""
-        return len(self.fitted.sizes)
+    def categories(self) -> tuple[int, ...]:
+        """Return the number of classes of each category."""
+        return tuple(self.fitted.sizes.values())
 
     @property
     def names(self) -> tuple[str, ...]:

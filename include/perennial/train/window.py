@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perennial.config.label import Label
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
-from perennial.models.metrics import Labels
+from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import Numbers, Texts, encode_texts, number_columns
 from perennial.tasks.task import task_of
 from perennial.train.sampling import ALL_ROWS, Bounds
@@ -102,16 +102,24 @@ class Window:
             y, late = np.ascontiguousarray(records["y"]), np.ascontiguousarray(records["late"])
             yield Bucket(np.ascontiguousarray(records["numbers"]), texts, y, late)
 
-    def mean_labels(self) -> dict[str, dict[str, float]]:
-        """Return by text input the mean label of the rows of each of its texts; "" is null."""
-        sums = [np.zeros(len(known)) for known in self.words]
+    def mean_labels(self) -> dict[str, dict[str, Floats]]:
+        """
+        Return by text input the mean label of the rows of each of its texts; "" is null.
+
+        A mean is one number, or of several classes the share of each that the window has.
+        """
+        target = self.target
+        sums = [np.zeros((len(known), target.outputs)) for known in self.words]
         for bucket in range(self.buckets):
-            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs, self.target.label))
-            for place, found in enumerate(sums):
-                found += np.bincount(records["codes"][:, place], weights=records["y"], minlength=len(found))
+            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs, target.label))
+            y = target.scale(records["y"]) if target.present else records["y"]
+            for column in range(target.outputs):
+                weights = y == column if target.present else y
+                for place, found in enumerate(sums):
+                    found[:, column] += np.bincount(records["codes"][:, place], weights=weights, minlength=len(found))
         return {
             name: {
-                word: float(total) / self.counts[name][word]
+                word: total / self.counts[name][word]
                 for word, total in zip(known, found, strict=True)
                 if word in self.counts[name]
             }
@@ -182,8 +190,10 @@ class WindowWriter:
 
     def finish(self) -> Window:
         """Sort each bucket and return the window."""
-        for bucket, file in enumerate(self._files):
+        for file in self._files:
             file.close()
+        self._merge()
+        for bucket in range(len(self._files)):
             self._sort(bucket)
         counts = {
             name: {text: int(found[code]) for text, code in codes.items() if found[code]}
@@ -195,6 +205,22 @@ class WindowWriter:
         rows, log_odds = self._bucket_rows.tolist(), self._bounds.log_odds
         target = find_target(self._label, self._classes.tolist(), sum(rows), self._read_labels)
         return Window(self._scratch, self._inputs, rows, target, words, counts, empty, log_odds)
+
+    def _merge(self) -> None:
+        """Merge neighbouring buckets if there are fewer rows than expected, as when most of them have no label yet."""
+        wanted = count_buckets(int(self._bucket_rows.sum()))
+        each = len(self._files) // wanted
+        if each <= 1:
+            return
+        kind = record_type(self._inputs, self._label)
+        for bucket in range(wanted):
+            parts = [_path(self._scratch, part) for part in range(bucket * each, (bucket + 1) * each)]
+            records = np.concatenate([np.fromfile(part, dtype=kind) for part in parts])
+            for part in parts:
+                self._scratch.delete(part)
+            self._scratch.save(_path(self._scratch, bucket), records)
+        self._files = self._files[:wanted]
+        self._bucket_rows = self._bucket_rows.reshape(wanted, each).sum(axis=1)
 
     def _read_labels(self) -> Iterator[Labels]:
         for bucket in range(len(self._bucket_rows)):

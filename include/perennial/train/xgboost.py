@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from perennial.config.candidates import XGBoost
     from perennial.train.checkpoints import Checkpoints
+    from perennial.train.matrix import Floats
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.target import Target
     from perennial.train.window import Window
@@ -29,24 +30,49 @@ log = logging.getLogger(__name__)
 
 _MAX_BINS = 256
 
+MAX_SET_OF_CLASSES, MAX_SET_OF_NUMBERS = 16, 32
+"""
+A split divides as many classes of a category into any two sets, to predict classes or numbers, and more of them by their order.
+
+Two sets of many classes fit the noise of their labels (ADR 44).
+"""
+
 
 def prepare(window: Window, settings: XGBoost) -> Table:
     """
     Return the view of a row as a table of numbers.
 
-    For a regression the classes of a category are in the order of their mean labels, since a split divides classes into two
-    ranges of places: measured on seven sets, that lowers the squared error by up to an eighth. For classes 0 and 1 the order of
-    texts is as good, or better.
+    A split divides few classes of a category into any two sets, and many into two ranges of places. Then their order matters: for
+    a regression it is that of their mean labels, for several classes that of `_principal`, and for classes 0 and 1 that of their
+    texts, which is as good, or better.
     """
     fitted = fit_preprocessing(window)
-    if not window.target.is_classes:
+    if window.target.present or not window.target.is_classes:
         ordered = dict(fitted.text_classes)
         for name, means in window.mean_labels().items():
-            if name in ordered:
-                places = sorted((means[text], text) for text in ordered[name].own)
-                ordered[name] = replace(ordered[name], own=[text for _, text in places])
+            if name in ordered and not _is_set(ordered[name].size, window.target):
+                own = sorted(ordered[name].own)
+                values = np.array([means[text] for text in own])
+                places = values[:, 0] if values.shape[1] == 1 else _principal(values, [window.counts[name][text] for text in own])
+                ordered[name] = replace(ordered[name], own=[own[place] for place in np.argsort(places, kind="stable")])
         fitted = replace(fitted, text_classes=ordered)
     return Table(window.inputs, fitted)
+
+
+def _principal(shares: Floats, counts: list[int]) -> Floats:
+    """
+    Return the first principal component of shares of classes, [texts, classes], weighted by the number of rows of each text.
+
+    Splits by its order are nearly as pure as the best ones by sets of texts: D. Coppersmith, S. J. Hong, J. R. M. Hosking,
+    "Partitioning nominal attributes in decision trees", Data Mining and Knowledge Discovery 3 (1999).
+    """
+    weights = np.array(counts) / sum(counts)
+    moved = shares - weights @ shares
+    _, vectors = np.linalg.eigh((moved * weights[:, None]).T @ moved)
+    direction = vectors[:, -1]
+    # The sign of an eigenvector is open.
+    component: Floats = moved @ (direction * np.sign(direction[np.argmax(np.abs(direction))]))
+    return component
 
 
 def fit(
@@ -78,15 +104,22 @@ def fit(
         "colsample_bytree": settings.colsample_bytree,
         "reg_lambda": settings.reg_lambda,
     }
-    buckets: Any = _buckets_class()(rows)
-    data: Any = (
-        xgboost.QuantileDMatrix(buckets, max_bin=_MAX_BINS, nthread=1)
-        if len(rows.bucket_rows) == 1
-        else xgboost.ExtMemQuantileDMatrix(buckets, max_bin=_MAX_BINS, nthread=1)
-    )
+    kind = xgboost.QuantileDMatrix if len(rows.bucket_rows) == 1 else xgboost.ExtMemQuantileDMatrix
+    data = kind(_buckets_class()(rows), max_bin=_MAX_BINS, nthread=1, enable_categorical=True)
     booster = xgboost.train(parameters, data, settings.trees)
     log.info("XGBoost: %s trees of depth %s", settings.trees, parameters["max_depth"])
     return Trees(booster, from_xgboost, lambda some: booster.inplace_predict(some.columns, predict_type="margin"))
+
+
+def _is_set(size: int, target: Target) -> bool:
+    """Return whether splits divide the classes of a category of this size into any two sets."""
+    return size <= (MAX_SET_OF_CLASSES if target.is_classes else MAX_SET_OF_NUMBERS)
+
+
+def _column_types(rows: MatrixFiles) -> list[str]:
+    """Return "c" for each column that is divided by sets of classes, else "q", as XGBoost names them."""
+    sizes = rows.categories
+    return ["q"] * (rows.columns - len(sizes)) + ["c" if _is_set(size, rows.window.target) else "q" for size in sizes]
 
 
 def _objective(target: Target) -> dict[str, str | float]:
@@ -118,6 +151,7 @@ def _buckets_class() -> Callable[[MatrixFiles], xgboost.DataIter]:
     class Buckets(xgboost.DataIter):
         def __init__(self, rows: MatrixFiles) -> None:
             self._rows = rows
+            self._types = _column_types(rows)
             self._next = 0
             scratch = rows.window.scratch.folder / "bins"
             super().__init__(cache_prefix=str(scratch) if len(rows.bucket_rows) > 1 else None)
@@ -126,7 +160,7 @@ def _buckets_class() -> Callable[[MatrixFiles], xgboost.DataIter]:
             if self._next == len(self._rows.bucket_rows):
                 return False
             some, y, _ = self._rows.read_bucket(self._next)
-            input_data(data=some.columns, label=y.astype(np.float32))
+            input_data(data=some.columns, label=y.astype(np.float32), feature_types=self._types)
             self._next += 1
             return True
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.train.trees import Ensemble, Leaf, Split, Tree
+from perennial.train.trees import Branch, Ensemble, Leaf, Step, Tree, build_tree
 
 if TYPE_CHECKING:
     import xgboost
@@ -40,8 +40,8 @@ def from_xgboost(booster: xgboost.Booster) -> Ensemble:
         problems.append(f"objective: found {objective}, expected one of {', '.join(OBJECTIVES)}")
     if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
         problems.append("multi_strategy: found trees with several values a leaf, expected one_output_per_tree")
-    if columns := sorted({column for tree in trees for column in _categorical(tree)}):
-        problems.append(f"splits: found categories in columns {columns}, expected numbers only")
+    if any(map(len, model.get("cats", {}).get("enc", []))):
+        problems.append("categories: found those of a data frame, expected codes in an array")
     sizes = learner["learner_model_param"]
     outputs = max(1, int(sizes["num_class"]), int(sizes["num_target"]))
     base = read_base_score(sizes["base_score"])
@@ -73,25 +73,27 @@ def _to_margin(share: float) -> float:
     return float(np.float32(-math.log(np.float32(1) / clipped - np.float32(1))))
 
 
-def _categorical(tree: dict[str, Any]) -> set[int]:
-    return {column for column, kind in zip(tree["split_indices"], tree["split_type"], strict=True) if kind}
-
-
 def _read_tree(tree: dict[str, Any], output: int) -> Tree:
-    """Return the nodes below the root, level by level. Pruned nodes are left out."""
+    """Return the nodes below the root. Pruned nodes are left out."""
     left, right, values = tree["left_children"], tree["right_children"], tree["split_conditions"]
-    order = [0]
-    for node in order:
-        if left[node] >= 0:
-            order += [left[node], right[node]]
-    places = {node: place for place, node in enumerate(order)}
+    sets = _read_sets(tree)
 
-    def read(node: int) -> Leaf | Split:
+    def read(node: int) -> Leaf | Branch[int]:
         # A leaf's value is in split_conditions. base_weights has the value before reg:absoluteerror moved it.
         value = float(np.float32(values[node]))
         if left[node] < 0:
             return Leaf(value)
-        null = bool(tree["default_left"][node])
-        return Split(tree["split_indices"][node], "<", value, null, places[left[node]], places[right[node]])
+        null_left = bool(tree["default_left"][node])
+        if node in sets:  # the listed codes go right
+            steps = [Step("==", float(code), not null_left, to_left=False) for code in sets[node]]
+        else:
+            steps = [Step("<", value, null_left, to_left=True)]
+        return Branch(tree["split_indices"][node], steps, left[node], right[node])
 
-    return Tree(output, tuple(map(read, order)))
+    return build_tree(output, 0, read)
+
+
+def _read_sets(tree: dict[str, Any]) -> dict[int, list[int]]:
+    """Return the codes that each split of a category lists."""
+    codes, begins, sizes = tree["categories"], tree["categories_segments"], tree["categories_sizes"]
+    return {node: codes[begin : begin + size] for node, begin, size in zip(tree["categories_nodes"], begins, sizes, strict=True)}

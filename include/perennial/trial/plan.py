@@ -18,6 +18,7 @@ from perennial.clean.plan import drop_to_clean, is_current, prepare_fingerprints
 from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.register import Drop
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
+from perennial.fingerprints.code import digests_of_job
 from perennial.lake.days import REFERENCE, day_text
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState
@@ -27,8 +28,8 @@ from perennial.spark.job_file import FORMAT
 from perennial.spark.size import size_conf
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, application, limits_of
 from perennial.sql.tokens import tokens
+from perennial.store.content_name import canonical_json, sha256
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json, sha256
 from perennial.trial.drops import Copies, read_drop, read_reference
 from perennial.trial.job_file import TrialJob, TrialTable
 from perennial.trial.target import Target
@@ -98,7 +99,7 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
         result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job, many_rows=settings.big_date_rows
     )
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
-    body = canonical_json({**head, **work.to_json()})
+    body = canonical_json({**head, "code": digests_of_job("trial"), **work.to_json()})
     file = folder / f"{sha256(body)}.json"
     file.write_bytes(body)
     partitions = frozenset({*(own_day.isoformat() for own_day in own), day_text(None)})

@@ -12,12 +12,13 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
+from perennial.display.printed_error import MAX_LINES
 from perennial.display.showable import make_showable
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.settings import get_settings
 from perennial.spark.conf import cluster_conf
-from perennial.spark.failures import MAX_LINES, describe_end
+from perennial.spark.failures import describe_end
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of

@@ -284,7 +284,7 @@ def test_problems_of_types_and_columns_of_all_queries_come_at_once_before_any_wo
     assert [problem.partition("\n")[0] for problem in problems] == [
         "lookup_a.sql: column 'b' is missing",
         "lookup_a.sql: column 'c' is missing",
-        "lookup_a.sql: column 'a' is not declared in pipeline.yaml",
+        "lookup_a.sql: column 'a' is not one that pipeline.yaml declares for this file",
         "lookup_b.sql: column 'b': expected double, found string. Change lookup_b.sql or pipeline.yaml "
         "(docs/reference/sql-types.md).",
         "lookup_c.sql, line 1: unknown column v.y. Did you mean v.k, v.x, v.date, v.late, d.date?",

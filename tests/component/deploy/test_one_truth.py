@@ -38,7 +38,7 @@ from perennial.lake.result import Skipped
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.stages import STAGES, Run
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 MODEL_STAGES = [stage for stage in STAGES if stage.name in ("train", "evaluate", "deploy")]
 DAYS = [LAST - timedelta(days=back) for back in range(4, -1, -1)]

@@ -19,6 +19,7 @@ from perennial.config.pipeline import Training
 from perennial.deploy.deploy import deploy
 from perennial.deploy.protocol import read_golden
 from perennial.deploy.rollback import rollback
+from perennial.display.printed_error import FIRST
 from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
 from perennial.runtime import process_serving
@@ -88,7 +89,7 @@ def test_a_staged_server_that_is_killed_says_nothing_about_its_release(lab: Lab,
         process_runtime.stage("2026-03-12-aaaaaaaaaaaa")
 
 
-def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyPatch):
+def test_a_training_that_fails_quotes_its_last_lines():
     said: list[str] = []
     with pytest.raises(PerennialError, match="Its last lines:") as failure:
         train(["not an address"], said.append)
@@ -96,9 +97,20 @@ def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyP
     assert said[-1] in str(failure.value)
 
 
+def test_the_error_of_a_training_begins_with_its_cause(lab: Lab):
+    said: list[str] = []
+    job = f"{lab.lake.layout.root}/none.json"
+    with pytest.raises(PerennialError) as failure:
+        train([job], said.append)
+    cause, *_, end = str(failure.value).splitlines()
+    assert said[-1] == FIRST + cause
+    assert job in cause
+    assert end == f"The training of {job} ended with 1."
+
+
 def test_trainings_side_by_side_all_go_to_their_end_and_the_first_failure_is_told():
     said: list[str] = []
-    with pytest.raises(PerennialError, match="Training of not an address, nor this ended with 1"):
+    with pytest.raises(PerennialError, match="The training of not an address, nor this ended with 1"):
         train(["not an address", "s3 neither", "nor this"], said.append, processes=2)
     assert {line[:4] for line in said} == {"[1] ", "[2] "}
     assert any("s3 neither" in line for line in said if line.startswith("[2] "))

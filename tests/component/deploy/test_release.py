@@ -27,7 +27,7 @@ from perennial.lake import parts
 from perennial.lake.tables import TableState, read_rows
 from perennial.serve.limits import Limits
 from perennial.serve.release import load_release
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 
 DAY = LAST - timedelta(days=1)
 

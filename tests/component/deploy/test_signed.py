@@ -29,7 +29,8 @@ from perennial.freshness.stale import stale_dates
 from perennial.serve.pointer import PointerReader
 from perennial.signing import pointer
 from perennial.signing.pointer import write_pointer
-from perennial.store.objects import Objects, canonical_json
+from perennial.store.content_name import canonical_json
+from perennial.store.objects import Objects
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ from perennial.lake.lake import Lake, open_lake
 from perennial.lake.result import Outcome
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SparkPlan, submit
-from perennial.store.objects import Objects, canonical_json, sha256, split_uri
+from perennial.store.content_name import canonical_json, sha256
+from perennial.store.objects import Objects, split_uri
 from perennial.train.plan import plan_training
 
 SEQUENCES = int(os.environ.get("EDIT_SEQUENCES", "10"))

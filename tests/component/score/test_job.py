@@ -15,7 +15,7 @@ from serve_release_builder import RECORD, large_file
 from spark_job import run_jobs
 
 from perennial.deploy.golden import model_table
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 from stack.spark_archive import hadoop_catalog
 
 DAY, NEXT = "2026-03-01", "2026-03-02"

@@ -30,7 +30,7 @@ from perennial.signing.keys import read_keys, read_signing_key
 from perennial.signing.objects import sign_object
 from perennial.signing.subject import Kind
 from perennial.stages import Run, SparkStage, stage_named
-from perennial.store.objects import canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
 
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
 RELEASE, OTHER = "2026-02-28-0123456789ab", "2026-03-01-ba9876543210"

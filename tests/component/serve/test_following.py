@@ -20,7 +20,8 @@ from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
 from perennial.serve.release import Release, load_release
 from perennial.serve.trust import TrustMetric
-from perennial.store.objects import Objects, canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
+from perennial.store.objects import Objects
 
 LAYOUT = Layout("s3://perennial", "main", "followed")
 INPUTS = inputs_of("small")

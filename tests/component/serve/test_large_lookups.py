@@ -25,7 +25,8 @@ from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
 from perennial.serve.release import load_release
 from perennial.serve.trust import TrustMetric
-from perennial.store.objects import Objects, canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
+from perennial.store.objects import Objects
 
 INPUTS = inputs_of("small")
 LAYOUT = Layout("s3://perennial", "main", "small")

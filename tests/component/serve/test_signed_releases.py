@@ -25,7 +25,8 @@ from perennial.serve.release import load_release
 from perennial.signing.keys import SigningKey
 from perennial.signing.sealed import seal
 from perennial.signing.subject import Kind, Subject
-from perennial.store.objects import Objects, Stored, canonical_json, sha256
+from perennial.store.content_name import canonical_json, sha256
+from perennial.store.objects import Objects, Stored
 
 INPUTS = inputs_of("small")
 NAME, OLDER = "2013-02-12-0123456789ab", "2013-02-11-0123456789ab"

@@ -9,11 +9,13 @@ from stack.spark_archive import hadoop_catalog
 
 JOB = """
 import json, socket, threading
+import perennial
 from hashlib import sha256
 from pathlib import Path
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession, functions as F
-from perennial.errors import RefusedError
+from perennial.errors import PerennialError, RefusedError
+from perennial.fingerprints.code import digests_of_job
 from perennial.spark.columns import load_table
 from perennial.spark.failures import find_refusal
 from perennial.spark.job import open_job
@@ -44,6 +46,8 @@ def attempt(call):
         return str(call())
     except RefusedError as error:
         return "refused: " + str(error)
+    except PerennialError as error:
+        return "failed: " + str(error)
     except Py4JJavaError as error:
         return "refused: " + (find_refusal(str(error)) or str(error))
 
@@ -163,12 +167,23 @@ for impl in ("write.location-provider.impl", "io-impl", "py-io-impl"):
     calls = (lambda: work(name), lambda: withdraw(spark, name, ["2026-03-01"]), lambda: load_table(spark, name))
     said[impl] = [attempt(call) for call in calls]
 # A job file that was changed after it was planned
-job = Path("0" * 64 + ".json").resolve()
-job.write_text(json.dumps({"format": 1, "kind": "clean", "spark": spark.version, "cost": None}))
-said["job"] = [attempt(lambda: open_job("clean", [job.as_uri()], dict))]
-right = job.with_name(sha256(job.read_bytes()).hexdigest() + ".json")
-right.write_bytes(job.read_bytes())
-said["job as planned"] = [attempt(lambda: open_job("clean", [right.as_uri()], dict)[1]["kind"])]
+planned = {"format": 1, "kind": "clean", "spark": spark.version, "cost": None, "code": digests_of_job("clean")}
+
+
+def open_planned(content, name=None):
+    body = json.dumps(content).encode()
+    job = Path((name or sha256(body).hexdigest()) + ".json").resolve()
+    job.write_bytes(body)
+    return [attempt(lambda: open_job("clean", [job.as_uri()], dict)[1]["kind"])]
+
+
+said["job"] = open_planned(planned, "0" * 64)
+said["job of other code"] = open_planned({**planned, "code": dict.fromkeys(planned["code"], "0" * 64)})
+said["job of no code"] = open_planned({name: value for name, value in planned.items() if name != "code"})
+said["job as planned"] = open_planned(planned)
+imported_ns, perennial.IMPORTED_NS = perennial.IMPORTED_NS, 0  # as if the files had changed since
+said["changed code"] = [attempt(lambda: work(table_name("lab", "plain")))]
+perennial.IMPORTED_NS = imported_ns
 said["as before"] = [attempt(lambda: len(read_table(spark, make("plain")).collect()))]
 print("SAID " + json.dumps(said))
 """
@@ -182,7 +197,18 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return said
 
 
-ANSWERS = ("asked", "left", "as before", "log", "many", "job", "job as planned")
+ANSWERS = (
+    "asked",
+    "left",
+    "as before",
+    "log",
+    "many",
+    "job",
+    "job of other code",
+    "job of no code",
+    "job as planned",
+    "changed code",
+)
 CLASSES = ("write.location-provider.impl", "io-impl", "py-io-impl")
 
 
@@ -213,5 +239,16 @@ def test_a_job_file_that_was_changed_is_refused(said: dict[str, list[str]]) -> N
     assert said["job as planned"] == ["clean"]
 
 
+@pytest.mark.parametrize("job", ["job of other code", "job of no code"])
+def test_a_job_file_that_other_code_planned_is_refused(said: dict[str, list[str]], job: str) -> None:
+    assert said[job][0].startswith("failed: ")
+    assert "Perennial's own files have changed since the job was planned" in said[job][0]
+
+
 def test_a_table_that_names_nothing_outside_is_read(said: dict[str, list[str]]) -> None:
     assert said["as before"] == ["1"]
+
+
+def test_a_job_whose_files_have_changed_commits_nothing(said: dict[str, list[str]]) -> None:
+    assert said["changed code"][0].startswith("failed: Perennial's own files changed while this process ran: ")
+    assert "perennial.spark.tables" in said["changed code"][0]

@@ -27,7 +27,8 @@ from perennial.lake.manifests import ModelManifest
 from perennial.lake.sample import ALL
 from perennial.report.walk_forward import walk_forward
 from perennial.train.__main__ import run_job
-from perennial.train.plan import plan_training, read_model
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 
 UNKNOWN = D1 - timedelta(days=2)
 """The date of which a range has no labels."""

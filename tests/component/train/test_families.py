@@ -28,7 +28,8 @@ from perennial.runtime import environment, pod_training
 from perennial.runtime.choice import open_trainer
 from perennial.stages import Run, stages_of
 from perennial.train import needs
-from perennial.train.plan import plan_training, read_model
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 from perennial.train.work import plan_work
 
 OWN = {

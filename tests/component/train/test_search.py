@@ -28,9 +28,10 @@ from perennial.stages import Run, stages_of
 from perennial.train import __main__ as trainer_module
 from perennial.train import search as search_module
 from perennial.train.job import read_job
-from perennial.train.plan import plan_searches, plan_training, read_model
+from perennial.train.plan import plan_searches, plan_training
 from perennial.train.search_outcome import stopped_address
 from perennial.train.search_record import search_records
+from perennial.train.trainings import read_model
 from perennial.train.work import plan_search, plan_work
 
 EVERY = 3

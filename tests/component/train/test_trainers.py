@@ -28,13 +28,14 @@ from perennial.runtime import pod_training, process_training, training_pod
 from perennial.runtime.choice import open_trainer
 from perennial.runtime.kind import RUNTIMES
 from perennial.runtime.trainer import Trainer, TrainingWork
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train import __main__ as trainer_module
 from perennial.train import prepare
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import Sample, read_job
-from perennial.train.plan import finish_training, read_model
+from perennial.train.plan import finish_training
 from perennial.train.scratch import Scratch
+from perennial.train.trainings import read_model
 from perennial.train.work import plan_work
 
 pytestmark = pytest.mark.tensorflow
@@ -182,6 +183,15 @@ def test_a_training_without_enough_scratch_is_refused_and_leaves_nothing(
     with pytest.raises(RefusedError, match=r"training\.resources\.scratch allows 1,000 bytes"):
         trainer.train(training)
     assert list(tmp_path.glob("*perennial-training*")) == []
+
+
+def test_a_model_that_is_too_slow_for_the_deployment_is_refused_before_the_gate(lab: Lab, trainer: Trainer) -> None:
+    training = work(lab)
+    deployment = lab.pipeline.deployment.model_copy(update={"p99_ms": 1e-4})
+    impatient = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+    with pytest.raises(RefusedError, match=r"takes [0-9.]+ ms for one row at best, and deployment\.p99_ms allows .* 0\.0001 ms"):
+        open_trainer(impatient).train(training)
+    assert not training.is_done(lab.lake.objects)
 
 
 def test_a_training_that_cannot_fit_is_refused_by_its_plan(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

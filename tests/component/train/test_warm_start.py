@@ -18,7 +18,8 @@ from perennial.calendar import days
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.runtime.process_training import train, trainers_at_once
-from perennial.train.plan import BLOCK, plan_ahead, plan_training, read_model, warm_start_origins
+from perennial.train.plan import plan_ahead, plan_training, warm_start_origins
+from perennial.train.trainings import BLOCK, read_model
 
 pytestmark = pytest.mark.tensorflow
 

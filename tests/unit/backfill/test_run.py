@@ -76,8 +76,8 @@ class Airflow:
     def backfill_facts(self, backfill: int) -> dict[str, Any]:
         return {"id": backfill, **(self._facts or {})}
 
-    def is_paused(self, dag_id: str) -> bool:
-        return self._is_paused
+    def reason_to_wait(self, dag_id: str) -> str:
+        return f"{dag_id} is paused in Airflow" if self._is_paused else ""
 
     def running_tasks(self, *_: object) -> dict[str, datetime]:
         return {"plan_run": datetime.fromisoformat(self.open["from_date"])}

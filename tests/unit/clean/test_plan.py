@@ -17,7 +17,7 @@ from perennial.collect.collect import collect
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropRefusedError
 from perennial.lake.tables import Partition, TableState
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 DAY = date(2026, 3, 1)
 

@@ -21,7 +21,7 @@ from perennial.errors import DropRefusedError, RefusedError
 from perennial.frames.pipeline_data import PipelineData
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 FIRST, DAY, LAST = date(2026, 3, 1), date(2026, 3, 3), date(2026, 3, 5)
 NAME = "machine_faults"

@@ -21,7 +21,8 @@ from perennial.errors import DateRefusedError, DropChangedError, DropRefusedErro
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome
 from perennial.lake.tables import Partition, TableState
-from perennial.store.objects import Listed, sha256
+from perennial.store.content_name import sha256
+from perennial.store.objects import Listed
 
 FIRST = date(2026, 3, 1)
 DAY = date(2026, 3, 4)

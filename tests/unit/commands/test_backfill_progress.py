@@ -27,7 +27,10 @@ def test_progress_is_a_line_on_change(
     monkeypatch.setattr("perennial.backfill.run.run_history", run_history)
     monkeypatch.setattr(backfill, "LINE_SECONDS", 0)
     monkeypatch.setattr(backfill, "SILENT_SECONDS", silent)
-    airflow, lake = SimpleNamespace(backfills_url=str), SimpleNamespace(pipeline=SimpleNamespace(name="p"))
+    airflow, lake = (
+        SimpleNamespace(backfills_url=str, wait_for_dag=lambda *_: None),
+        SimpleNamespace(pipeline=SimpleNamespace(name="p")),
+    )
 
     backfill._run(airflow, lake, None, Again.ALL, None)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from perennial.display.showable import make_showable
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 from perennial.trial.trial import Column, Findings
 from stack.config import REPO
 

@@ -79,7 +79,8 @@ def test_python_of_candidates_runs_only_for_pipelines_that_the_installation_trus
         text = refusal(yaml)
         for name in ("net", "file"):
             assert f"candidates/{name}.py: this installation does not run Python of pipeline 'machine_faults'" in text
-        assert f"add its name to {TRUST}; otherwise name a family of Perennial" in text
+        assert f"add its name to {TRUST} in .env, and run `make down up`" in text
+        assert "Otherwise name a family of Perennial" in text
     monkeypatch.setenv(TRUST, "other, machine_faults")
     pipeline = read_pipeline(yaml)
     assert [pipeline.candidate_file(name) for name in ("net", "file")] == [BUILD, FIT]

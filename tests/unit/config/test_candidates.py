@@ -75,6 +75,7 @@ def test_networks_that_start_warm_are_not_searched() -> None:
         (["mlp", 3], "1", "3 is no family"),
         (["mlp", ["x"]], "1", "is no family"),
         (["mlp", "mlp"], "1", "'mlp' is listed twice"),
+        (["boosted", "xgboost"], "1", "'xgboost' is listed twice ('boosted' is the same family)"),
         ("mlp", "", "expected a list of families"),
         ({}, "", "at least 1"),
         ({"net": {}}, "net", "family: missing"),

@@ -109,6 +109,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ["training.candidates.blend.search: blend has no parameters that can be searched. Families that have: logistic"],
     ),
     "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' is listed twice"]),
+    "candidates without end": (
+        "[mlp, logistic]",
+        f"{{{', '.join(f'net_{index}x: {{family: mlp}}' for index in range(21))}}}",
+        ["training.candidates: expected at most 20 of them, found 21", "See docs/reference/candidates.md."],
+    ),
     "time zone": ("time_zone: UTC", "time_zone: Mars/Olympus", ["no such time zone"]),
     "zone that counts leap seconds": ("time_zone: UTC", "time_zone: right/UTC", ["no such time zone"]),
     "part of a time zone": ("time_zone: UTC", "time_zone: America", ["no such time zone"]),

@@ -23,7 +23,7 @@ from perennial.lake.tables import TableState
 from perennial.serve import lookup_file
 from perennial.serve.lookup_file import digest_of, map_file
 from perennial.serve.lookups import Lookup, read_large_lookup, read_lookup
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 AS_OF = date(2026, 3, 1)
 STATE = TableState("lab.lookup_rates", "s3://none/metadata.json", 1, {})

@@ -14,7 +14,7 @@ from perennial.evaluate.chain import Chain, Entry, enter, to_json
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.lake.lake import Lake
 from perennial.store import heads
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 
 @pytest.fixture

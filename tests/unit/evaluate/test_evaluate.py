@@ -29,7 +29,8 @@ from perennial.evaluate.recorded import is_current
 from perennial.lake.result import Outcome
 from perennial.store import scratch
 from perennial.train.history import split_of
-from perennial.train.plan import plan_training, read_model
+from perennial.train.plan import plan_training
+from perennial.train.trainings import read_model
 
 DAY = LAST - timedelta(days=1)
 GOOD, OFF, BAD = 0.1, 0.02, -0.05

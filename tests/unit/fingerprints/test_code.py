@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -16,7 +19,7 @@ from perennial.fingerprints.closure import Modules
 from perennial.fingerprints.code import DECIDES_NOTHING, ENTRY_POINTS, code_digest, modules_of
 from perennial.fingerprints.known_sources import PACKAGE, known_sources
 from perennial.fingerprints.source import Source, read_source
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train.candidates import module_of
 
 CANDIDATES = tuple(FAMILIES)
@@ -149,6 +152,7 @@ def test_what_decides_a_result_counts(result: str, module: str) -> None:
         ("analyse", "perennial.analyse.day_profile"),
         ("profile", "perennial.analyse.features"),
         ("mlp", "perennial.train.plan"),
+        ("mlp", "perennial.train.trainings"),
     ],
 )
 def test_what_decides_nothing_of_a_result_does_not(result: str, module: str) -> None:
@@ -246,3 +250,51 @@ def test_digests_of_stages_differ() -> None:
     found = {name: code_digest(*of) for name, of in RESULTS.items()}
     assert len(set(found.values())) == len(RESULTS)
     assert read_source(b"a = 1").digest != read_source(b"b = 1").digest
+
+
+def test_a_package_that_takes_the_place_of_a_module_counts(package: Path) -> None:
+    before = digests(package)
+    (package / "evaluate" / "gate").mkdir()
+    (package / "evaluate" / "gate" / "__init__.py").write_text("RULE = 1\n")
+    try:
+        assert "evaluate" in moved(before, digests(package))
+    finally:
+        shutil.rmtree(package / "evaluate" / "gate")
+
+
+CHANGED = """
+import os, sys
+from perennial.errors import PerennialError
+from perennial.evaluate import gate
+from perennial.fingerprints.code import code_digest, refuse_changed_code
+
+if sys.argv[1] == "before the digest":
+    os.utime(gate.__file__)
+code_digest("evaluate")
+if sys.argv[1] == "after it":
+    os.utime(gate.__file__)
+refuse_changed_code()
+"""
+
+
+@pytest.mark.parametrize("moment", ["before the digest", "after it", "never"])
+def test_a_file_that_changes_while_its_code_runs_is_refused(moment: str, package: Path) -> None:
+    """Otherwise a result of the old code would have the digest of the new one."""
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    done = subprocess.run([sys.executable, "-c", CHANGED, moment], env=environment, capture_output=True, text=True, timeout=60)
+    found = "Perennial's own files changed while this process ran: perennial.evaluate.gate" in done.stderr
+    assert (done.returncode, found) == ((0, False) if moment == "never" else (1, True)), done.stderr
+
+
+def test_bytecode_of_another_state_of_a_file_is_not_used(package: Path) -> None:
+    """Python itself takes a file for the one before if size and time agree, as those of an archive with fixed times do."""
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    found = []
+    for value in (1, 1, 2):
+        (package / "state.py").write_text(f"VALUE = {value}\n")
+        os.utime(package / "state.py", (1_700_000_000, 1_700_000_000))
+        command = [sys.executable, "-c", "from perennial.state import VALUE; print(VALUE)"]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout)
+    (package / "state.py").unlink()
+    assert found == ["1\n", "1\n", "2\n"]

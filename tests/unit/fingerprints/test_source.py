@@ -9,7 +9,7 @@ from perennial.fingerprints.source import read_source
 MODULE = b'''"""Rates."""
 
 import perennial.errors
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 
 LIMIT = 3
 """Of rates."""

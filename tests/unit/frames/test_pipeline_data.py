@@ -22,7 +22,7 @@ from perennial.frames.read import StoredRows
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, TableState
-from perennial.train.plan import read_model
+from perennial.train.trainings import read_model
 
 DAY = LAST - timedelta(days=1)
 ZONE = "America/New_York"

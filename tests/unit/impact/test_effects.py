@@ -35,7 +35,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition, TableState
 from perennial.stages import STAGES, Run, Stage
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 from perennial.train.plan import plan_training, training_fingerprints
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)

@@ -17,7 +17,7 @@ SETTINGS = KubernetesSettings("perennial-training", "http://10.0.0.1:8333", "us-
 
 
 def pod(**resources: Any) -> dict[str, Any]:
-    return training_pod(SETTINGS, Resources(**resources), "train-x", "flights", ["s3://perennial/jobs/1.json"])
+    return training_pod(SETTINGS, Resources(**resources), "train-x", "flights", ["s3://perennial/jobs/1.json"], 50)
 
 
 @pytest.mark.parametrize("pipeline", ["a", "flight_delays", "x" * 63, "a_" * 31])
@@ -50,12 +50,13 @@ def test_pod_that_waits_for_what_is_no_longer_wanted_is_known() -> None:
 
 
 def test_one_pod_trains_several_jobs() -> None:
-    found = training_pod(SETTINGS, Resources(), "train-x", "flights", ["s3://a/1.json", "s3://a/2.json"])
+    found = training_pod(SETTINGS, Resources(), "train-x", "flights", ["s3://a/1.json", "s3://a/2.json"], 12.5)
 
     (container,) = found["spec"]["containers"]
     # An image of an earlier version ends at an argument that it does not know. It ignores the variable.
     assert container["args"] == ["--job", "s3://a/1.json", "--job", "s3://a/2.json"]
     assert {"name": "PERENNIAL_MAX_SCRATCH", "value": str(2 * 2**30)} in container["env"]
+    assert {"name": "PERENNIAL_MAX_ROW_MS", "value": "12.5"} in container["env"]
 
 
 def test_scratch_is_asked_for_and_limits_the_volume_for_temporary_files() -> None:

@@ -11,7 +11,8 @@ import pytest
 from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
 from perennial.config.candidates import Mlp, PyTorch
-from perennial.config.pipeline import Resources
+from perennial.config.pipeline import Deployment, Resources
+from perennial.display.printed_error import mark_error
 from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
@@ -38,7 +39,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> ScriptedCluster:
 def open_trainer(written: set[str], **resources: Any) -> PodTrainer:
     """Return a trainer of a lake that has these models."""
     training = SimpleNamespace(resources=Resources(**resources), candidates={"mlp": Mlp(), "net": PyTorch()})
-    pipeline = SimpleNamespace(name="flights", training=training)
+    pipeline = SimpleNamespace(name="flights", training=training, deployment=Deployment())
     lake: Any = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=written.__contains__))
     return PodTrainer(lake)
 
@@ -201,6 +202,23 @@ def test_a_failure_quotes_the_last_lines_and_the_events_of_this_pod_alone(cluste
     assert "of yesterday" not in text
     assert not isinstance(failure.value, RefusedError)
     assert cluster.pods == {}
+
+
+def test_the_error_of_a_pod_begins_with_the_one_that_its_trainer_printed(cluster: ScriptedCluster) -> None:
+    trainer = open_trainer(set())
+    name = trainer.make_body(WORK)["metadata"]["name"]
+    cluster.fates = [exits(65, "Training mlp of 2026-03-14: 900 rows\n" + mark_error("Refused: a\n- one problem"))]
+    with pytest.raises(RefusedError) as failure:
+        trainer.train(WORK)
+    title = f"Training of mlp for 2026-03-14 in pod perennial-training/{name} failed."
+    assert str(failure.value).splitlines() == ["Refused: a", "- one problem", title]
+
+
+def test_a_killed_pod_has_no_error_of_its_own(cluster: ScriptedCluster) -> None:
+    """An author's file may print a line that looks like one."""
+    cluster.fates = [exits(137, "✗ a check of its own")]
+    with pytest.raises(PerennialError, match=r"(?s)Training of mlp for 2026-03-14 in pod .*container ended with 137"):
+        open_trainer(set()).train(WORK)
 
 
 def test_a_job_that_is_refused_is_not_worth_another_try(cluster: ScriptedCluster) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from signing_keys import KeyFolder
 
-from perennial.config.pipeline import Autoscaling, Deployment
+from perennial.config.deployment import Autoscaling, Deployment
 from perennial.errors import RefusedError
 from perennial.runtime.kubernetes import SERVING, TRAINING, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_heads, release_objects, selector, service, service_name

@@ -230,7 +230,7 @@ def test_dates_of_files_that_the_sample_leaves_out_count(call: Call, place: Path
     assert (code, answer["dates"], answer["last"]) == (0, 70, "2026-03-11")
     pipeline = read_pipeline(place / "sales" / "pipeline.yaml")
     assert len(pipeline.calendar.data_days.weekdays) == 7
-    assert pipeline.training.window_days == 28
+    assert pipeline.training.window_days == 63  # all dates before the holdout
 
 
 def test_a_sample_of_long_texts_is_bounded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

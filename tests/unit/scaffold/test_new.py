@@ -16,6 +16,7 @@ from scaffold_orders import DAYS, FIRST, HEADER, ROWS, csv_text, orders
 from perennial.cli import run_command
 from perennial.config.load import read_pipeline
 from perennial.config.pipeline import Pipeline
+from perennial.scaffold.dates import Dates
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
 NEW = ("returns", "--from", "exports/*.csv", "--label", "returned")
@@ -55,6 +56,17 @@ def test_contract_has_the_types_and_texts_for_null_of_the_data(pipeline: Pipelin
     assert pipeline.sources["records"].key == pipeline.row_key == ["order_id"]
 
 
+def test_columns_that_no_caller_knows_are_no_inputs(call: Call, place: Path) -> None:
+    (place.parent / "exports" / "orders.csv").write_text(csv_text(orders()))
+    code, answer = call(*NEW, "--without", "amount, customer", "--without", "order")
+    assert code == 0, answer
+    assert answer["left_out"] | dict.fromkeys(("amount", "customer", "order"), "named by --without") == answer["left_out"]
+    assert not {"amount", "customer", "order"} & {*answer["request"]}
+    code, answer = call("again", *NEW[1:], "--without", "amunt")
+    assert code == 1
+    assert "No column 'amunt'. Did you mean 'amount'?" in str(answer)
+
+
 def test_inputs_leave_out_identifiers_and_suspects_of_leakage(pipeline: Pipeline) -> None:
     fields = {name: field.type + "?" * field.nullable for name, field in pipeline.inputs.request.items()}
     assert fields == {
@@ -87,7 +99,7 @@ def test_each_line_of_the_yaml_has_a_comment(pipeline: Pipeline) -> None:
 def test_dates_and_history_are_those_of_the_data(pipeline: Pipeline) -> None:
     assert pipeline.start == FIRST
     assert pipeline.time_zone == "UTC"
-    assert pipeline.training.window_days == 28
+    assert pipeline.training.window_days == 35  # whole weeks of the 38 dates before the holdout: they have few rows
     assert pipeline.gate.floors.rows == 100
 
 
@@ -207,6 +219,34 @@ def test_a_short_or_small_history_gets_settings_that_it_can_reach(call: Call, pl
     assert found.gate.min_days <= len(split.holdout)
     assert found.gate.floors.rows <= len(split.holdout) * rows
     assert found.gate.floors.positives <= max(1, len(split.holdout) * rows // 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "window", "holdout"),
+    [
+        (400, 0.25, 28, 7),
+        (100, 0.25, 56, 7),  # 5,000 rows need 50 dates
+        (20, 0.25, 175, 10),  # 200 rows need 10 dates; whole weeks until the history ends
+        (400, 0.003, 28, 28),  # one positive a date
+        (400, None, 28, 7),
+        (2, 0.5, 161, 28),
+    ],
+)
+def test_a_long_history_of_few_rows_gets_a_longer_window_and_holdout(
+    rows: int, share: float | None, window: int, holdout: int
+) -> None:
+    dates = Dates({FIRST + timedelta(days=n): rows for n in range(190)})
+    found = dates.training(share)
+    assert (found["window_days"], found["holdout_days"]) == (window, holdout)
+
+
+def test_floors_are_those_of_the_last_dates_if_these_have_fewer_rows() -> None:
+    dates = Dates({FIRST + timedelta(days=n): 100 if n < 90 else 10 for n in range(120)})
+    assert dates.training(0.5)["holdout_days"] == 20
+    assert dates.floors(0.5) == {"rows": 100, "positives": 20}
+    assert dates.describe_first_run(0.5) == (
+        "a run of 2026-04-30 learns from 5,400 rows of 63 dates, and judges on 200, some 100 of them positive, of the last 20"
+    )
 
 
 @pytest.mark.parametrize("step", [2, 3, 5])

@@ -109,7 +109,7 @@ def test_the_result_says_what_is_predicted(place: Path, capsys: pytest.CaptureFi
     (place.parent / "exports" / "a.csv").write_text(csv_text(deliveries(), HEADER))
     assert run_command(["new", "trips", "--from", "exports/a.csv", "--label", "size", "--classes"]) == 0
     assert "  predicts the class of size among m, s, l: 'm' in 6" in (said := capsys.readouterr().out)
-    assert "% of the rows; 5 request fields\n" in said
+    assert "% of the rows; 6 request fields\n" in said
     assert run_command(["new", "times", "--from", "exports/a.csv", "--label", "minutes", "--predict", "mean"]) == 0
     assert "  predicts the mean of minutes: 1" in capsys.readouterr().out
 

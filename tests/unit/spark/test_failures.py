@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from perennial.display.printed_error import FIRST, GUTTER, mark_error, read_error
 from perennial.errors import PerennialError, RefusedError
-from perennial.spark.failures import GUTTER, describe_end, describe_java_error, mark_error, read_error
+from perennial.spark.failures import describe_end, describe_java_error
 
 URI = "s3://lake/main/p/jobs/00ff.json"
 ERROR = "features.sql, line 2: division by zero in `1 / x`. Define the result.\n   2 |   1 / x\n     |   ^^^^^"
@@ -28,7 +29,13 @@ def test_the_jobs_own_error_is_found_among_javas_lines() -> None:
 
 def test_a_log_without_indentation_keeps_that_of_the_error() -> None:
     """Airflow strips each line."""
-    assert read_error(line.strip() for line in mark_error(f"{ERROR}\n\nend").splitlines()) == f"{ERROR}\n\nend"
+    assert read_error([line.strip() for line in mark_error(f"{ERROR}\n\nend").splitlines()]) == f"{ERROR}\n\nend"
+
+
+def test_a_table_that_a_file_prints_is_no_error() -> None:
+    table = ["┌─────┐", "│ x   │", "│ 1.0 │", "└─────┘"]
+    assert read_error(table) == ""
+    assert read_error([*table, "✗ a check of its own", *table, *mark_error(ERROR).splitlines()]) == ERROR
 
 
 OUT = "java.lang.OutOfMemoryError: Java heap space"
@@ -85,7 +92,7 @@ def test_the_last_lines_come_after_the_cause_and_the_jobs_address() -> None:
     text = str(describe_end(137, URI, lines)).splitlines()
     assert text[1] == f"Job file: {URI}, exit code 137. Its last lines:"
     assert text[2:] == lines[-15:]
-    assert not any(line.startswith(GUTTER) for line in text)
+    assert not any(line.startswith((FIRST, GUTTER)) for line in text)
 
 
 JAVA_ERROR = """An error occurred while calling o81.overwrite.
@@ -114,4 +121,4 @@ def test_a_jvm_without_memory_says_so_first() -> None:
 
 def test_what_a_query_reads_cannot_steer_the_log_of_its_job() -> None:
     text = "raise_error: \x1b]52;c;x\x07\u202e\nsecond\x0bline"
-    assert mark_error(text) == f"{GUTTER}raise_error: \\x1b]52;c;x\\x07\\u202e\n{GUTTER}second\\x0bline"
+    assert mark_error(text) == f"{FIRST}raise_error: \\x1b]52;c;x\\x07\\u202e\n{GUTTER}second\\x0bline"

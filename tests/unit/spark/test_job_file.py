@@ -8,7 +8,7 @@ import pytest
 
 from perennial.analyse.job_file import AnalyseJob
 from perennial.clean.job_file import CleanJob
-from perennial.store.objects import canonical_json
+from perennial.store.content_name import canonical_json
 
 CLEAN = """{"database":"main__shop","tables":[{"big":["2026-03-01"],"columns":[["n",{"enum":null,"format":null,
 "max_length":1000,"null_text":"NA","range":[0,9.5],

@@ -26,7 +26,7 @@ def script(program: Path, text: str) -> None:
 
 
 def test_a_job_that_refuses_its_input_is_refused_in_its_own_words(ends: Path) -> None:
-    script(ends, "echo Java; echo '│ features.sql: division by zero'; exit 65")
+    script(ends, "echo Java; echo '✗ features.sql: division by zero'; exit 65")
     with pytest.raises(RefusedError, match=r"^features\.sql: division by zero\nJob file: s3://lake/jobs/x\.json$") as refused:
         submit(PLAN)
     assert not refused.value.retryable

@@ -296,9 +296,9 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
         "features.sql: column 'pressure' is missing in the SELECT list. Did you mean 'presure'?",
         "features.sql: column 'fault' is missing in the SELECT list.",
         "features.sql: column 'mode' is selected twice",
-        "features.sql: column 'presure' is not declared in pipeline.yaml",
+        "features.sql: column 'presure' is not one that pipeline.yaml declares for this file",
         "lookups/rates.sql: column 'as_of' is missing in the SELECT list.",
-        "lookups/rates.sql: column 'more' is not declared in pipeline.yaml",
+        "lookups/rates.sql: column 'more' is not one that pipeline.yaml declares for this file",
         "analysis/faults_by_mode.sql: column 'date' is missing in the SELECT list.",
     ]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from perennial.display.printed_error import read_error
 from perennial.spark.conf import cluster_conf
-from perennial.spark.failures import describe_end, read_error
+from perennial.spark.failures import describe_end
 from stack.config import REPO, StackConfig
 from stack.metastore import hive_site
 from stack.spark import SparkHome, properties, submit_script

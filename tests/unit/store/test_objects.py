@@ -12,7 +12,8 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
 from perennial.store import objects
-from perennial.store.objects import Objects, Remembered, canonical_json, sha256, split_uri
+from perennial.store.content_name import canonical_json, sha256
+from perennial.store.objects import Objects, Remembered, split_uri
 
 
 def test_create_once(s3) -> None:

@@ -18,11 +18,13 @@ from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
-from perennial.train.compare import MAX_DIFFERENCE, check_size, compare, rows_to_compare
+from perennial.train import reproducible
+from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
 from perennial.train.estimators import estimator_problems
 from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.model import Model
 from perennial.train.scratch import Scratch
+from perennial.train.servable import check_size
 from perennial.train.window import Window
 
 pytestmark = pytest.mark.tensorflow
@@ -98,6 +100,51 @@ from sklearn.pipeline import make_pipeline
 def fit(rows, task, seed):
     return make_pipeline(SimpleImputer(add_indicator=True), LogisticRegression(max_iter=1000)).fit(rows.x, rows.y)
 """
+UNSEEDED = FOREST.replace("from sklearn", "import time\nfrom sklearn").replace(
+    "random_state=seed", "random_state=time.time_ns() % 9999"
+)
+UNSEEDED_NETWORK = """
+import keras
+import numpy
+
+
+def build(columns, task):
+    class Chance(keras.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return numpy.random.default_rng().normal(size=shape)
+
+    return keras.Sequential([keras.Input((len(columns),)), keras.layers.Dense(1, kernel_initializer=Chance())])
+"""
+PRECISE = NETWORK.replace("Dense(1,", 'Dense(1, dtype="float64",')
+
+SHARED = """
+import keras
+
+
+def build(columns, task):
+    rows = keras.Input((len(columns),))
+    end = keras.layers.Dense(1, activation="sigmoid", name="end")
+    again = keras.layers.Dense(len(columns))(end(rows))
+    return keras.Model(rows, end(again))
+"""
+OWN_STEP = """
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+
+class Squares(TransformerMixin, BaseEstimator):
+    def fit(self, x, y=None):
+        return self
+
+    def transform(self, x):
+        return x * x
+
+
+def fit(rows, task, seed):
+    return make_pipeline(Squares(), LogisticRegression()).fit(rows.x, rows.y)
+"""
+NEEDS_MORE = FOREST.replace("return ExtraTrees", "assert len(rows.y) != 120\n    return ExtraTrees")
 DISCRIMINANT = """
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -182,13 +229,20 @@ def test_a_converter_that_lies_is_found_out_by_the_comparison(
         difference(model, window)
 
 
+def test_a_network_whose_answers_depend_on_the_rows_beside_is_found_out(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, difference: Difference
+) -> None:
+    window = window_of(make_rows(), inputs)
+    model = train("keras", window, source=NETWORK.replace("BatchNormalization()", "UnitNormalization(axis=0)"))
+    with pytest.raises(RefusedError, match="the answer to a row depends on the rows beside it"):
+        difference(model, window)
+
+
 @pytest.mark.parametrize("family", NEW)
-def test_the_signal_is_learnt_from_few_rows_with_a_constant_column(
+def test_the_signal_is_learnt_with_a_constant_column(
     inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, difference: Difference, family: str
 ) -> None:
     constant: Any = {"pressure": lambda n: pa.array([3.0] * n)}
-    few = make_rows(days=2, per_day=25, **constant)
-    assert difference(train(family, window_of(few, inputs)), window_of(few, inputs)) < MAX_DIFFERENCE
     rows, later = make_rows(**constant), make_rows(seed=6, per_day=500, **constant)
     y = later["failed"].to_numpy()
     loss = log_loss(y, score(train(family, window_of(rows, inputs)).onnx, later, inputs))
@@ -207,6 +261,11 @@ def test_the_signal_is_learnt_from_few_rows_with_a_constant_column(
         ("keras", "def build(columns, task):\n    return columns.x\n", r"line 2.*AttributeError.*columns\.x"),
         ("file", "def fit(rows, task, seed):\n    return rows\n", "fit returned AuthorRows"),
         ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVC()\n", "SVC without predict_proba"),
+        ("file", XGBOOST.replace("40, ", "40, missing=0.0, "), "takes 0 for a null.*a null is NaN"),
+        ("file", LIGHTGBM.replace("rows.y,", "1 - 2 * rows.y,"), "a model of the labels -1, 1, expected 0, 1"),
+        ("keras", PRECISE, "answers in float64, expected float32.*set_floatx"),
+        ("keras", SHARED, "uses its last layer, end, more than once"),
+        ("file", OWN_STEP, "Pipeline without n_features_in_.*own cannot become a graph"),
         ("file", FOREST.replace("ExtraTrees", "HistGradientBoosting").replace("20, ", ""), "HistGradientBoostingClassifier"),
         ("file", "def fit(rows, task, seed):\n    raise SystemExit('no')\n", "line 2.*SystemExit: no"),
         ("file", FOREST.replace("fit(rows.x,", "fit(rows.x[:, :3],"), "a model of 3 columns, expected 41"),
@@ -222,6 +281,42 @@ def test_what_cannot_be_a_candidate_is_refused_with_its_cause(
 ) -> None:
     with pytest.raises(RefusedError, match=f"(?s)candidates/{family}.py.*{text}"):
         train(family, window_of(make_rows(days=1, per_day=60), inputs), source=source)
+
+
+def test_a_network_that_cannot_become_a_graph_is_refused_before_it_is_trained(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RefusedError, match="operator Erfc"):
+        train("keras", window_of(make_rows(), inputs), source=NETWORK.replace("silu", "gelu"))
+    assert "epoch" not in caplog.text
+
+
+@pytest.mark.parametrize(("family", "source"), [("file", UNSEEDED), ("keras", UNSEEDED_NETWORK)])
+def test_a_file_that_gives_another_model_each_time_is_refused(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, family: str, source: str
+) -> None:
+    text = f"candidates/{family}.py gives another model each time.*same 480 rows.*Give `seed` to all"
+    with pytest.raises(RefusedError, match=f"(?s){text}"):
+        train(family, window_of(make_rows(), inputs), source=source)
+
+
+def test_a_file_with_threads_gives_the_same_model(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
+    """Threads of a forest add up its probabilities in an order of chance."""
+    window = window_of(make_rows(), inputs)
+    threads = FOREST.replace("ExtraTreesClassifier(20,", "ExtraTreesClassifier(80, n_jobs=4,")
+    models = [train("file", window, source=threads) for _ in range(2)]
+    assert models[0].onnx == models[1].onnx
+
+
+def test_a_file_that_cannot_be_trained_on_few_rows_is_trained_on_all(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reproducible, "ROWS", 120)
+    window = window_of(make_rows(), inputs)
+    expected = train("file", window, source=FOREST)
+    assert train("file", window, source=NEEDS_MORE).onnx == expected.onnx
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "not checked for the same model again, because a training on few of its rows fails" in warning
 
 
 def test_a_graph_that_is_too_large_is_refused_with_numbers() -> None:
@@ -252,6 +347,12 @@ def test_settings_that_scikit_learn_does_not_accept_are_named_with_their_place(
     assert text in found[0][1]
     allowed = Sklearn(estimator="sklearn.linear_model.SGDClassifier", params={"loss": "log_loss"})
     assert list(estimator_problems(allowed, "binary")) == []
+
+
+def test_all_parameters_that_scikit_learn_does_not_accept_are_named_at_once() -> None:
+    params = {"n_estimators": 0, "max_depth": 4, "criterion": "ginni", "min_leaf": 2}
+    found = estimator_problems(Sklearn(estimator="sklearn.ensemble.RandomForestClassifier", params=params), "binary")
+    assert [at for at, _ in found] == [("params", "n_estimators"), ("params", "criterion"), ("params", "min_leaf")]
 
 
 def test_a_window_that_the_estimator_refuses_is_told(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:

@@ -145,7 +145,7 @@ def test_regressors_with_their_defaults_answer_as_their_graphs(window: MakeWindo
         ("file", SEQUENTIAL.replace("Dense(1)", "Dense(1, activation='softplus')"), "the activation softplus"),
         ("file", CLASSES, "ExtraTreesClassifier, which is no regressor"),
         ("file", "from sklearn import cluster\ndef fit(*some):\n    return cluster.KMeans()\n", "KMeans, which is no regressor"),
-        ("file", RIDGE.replace(".fit(rows.x, rows.y)", ""), "Ridge, which is not fitted"),
+        ("file", RIDGE.replace(".fit(rows.x, rows.y)", ""), "Ridge without n_features_in_: not fitted"),
         ("file", RIDGE.replace("rows.x,", "rows.x[:, :3],"), "a model of 3 columns, expected 41"),
         ("file", RIDGE.replace("rows.y", "rows.x[:, :2]"), "a regressor with 2 answers a row"),
         ("file", LIGHTGBM_POISSON, "LightGBM with the objective poisson, expected regression or"),

@@ -13,16 +13,20 @@ from authors import train as train_family
 from sklearn.metrics import roc_auc_score
 from windows import store_window
 
-from perennial.config.candidates import FAMILIES
+from perennial.config.candidates import FAMILIES, XGBoost
 from perennial.config.label import BinaryLabel, NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import score
-from perennial.store.objects import sha256
-from perennial.train import lightgbm, window, xgboost
+from perennial.store.content_name import sha256
+from perennial.train import lightgbm, xgboost
+from perennial.train import window as window_module
+from perennial.train.matrix_files import store_matrix
 from perennial.train.model import train_model
 from perennial.train.strength import strength_of
 from perennial.train.target import Target
+from perennial.train.trees import Split
+from perennial.train.xgboost_trees import from_xgboost
 
 MakeRows = Callable[..., pa.Table]
 
@@ -49,6 +53,20 @@ def test_trees_grow_with_the_strength(strength: float, depth: int, weight: float
     assert (lightgbm.choose_leaves(strength), lightgbm.choose_samples(strength)) == (leaves, samples)
 
 
+@pytest.mark.parametrize(("most", "comparisons"), [(16, {"<", "=="}), (2, {"<"})])
+def test_splits_of_xgboost_divide_few_classes_by_sets_and_many_by_order(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, most: int, comparisons: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xgboost, "MAX_SET_OF_CLASSES", most)
+    window = store_window(tmp_path, make_rows(), inputs)
+    rows = store_matrix(window, xgboost.prepare(window, XGBoost()))
+    trees = from_xgboost(xgboost.fit(rows, XGBoost(), 0).booster).trees
+    splits = [node for tree in trees for node in tree.nodes if isinstance(node, Split)]
+    assert {split.comparison for split in splits} == comparisons
+    amounts = rows.columns - len(rows.categories)
+    assert {split.comparison for split in splits if split.column < amounts} == {"<"}
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("family", ["xgboost", "lightgbm", "sklearn", "keras", "file"])
 def test_a_window_of_many_buckets_is_trained_with_the_same_bits_twice(
@@ -60,7 +78,7 @@ def test_a_window_of_many_buckets_is_trained_with_the_same_bits_twice(
         return train_family(family, store_window(tmp_path, rows, inputs)).onnx
 
     alone = train()
-    monkeypatch.setattr(window, "BUCKET_ROWS", 64)
+    monkeypatch.setattr(window_module, "BUCKET_ROWS", 64)
     many = train()
     assert sha256(train()) == sha256(many)
     aucs = [roc_auc_score(later["failed"].to_numpy(), score(model, later, inputs)) for model in (alone, many)]

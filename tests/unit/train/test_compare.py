@@ -19,6 +19,7 @@ from perennial.errors import RefusedError
 from perennial.models.metrics import Floats
 from perennial.models.scoring import Numbers, Texts, score
 from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
+from perennial.train.graph import GraphBuilder
 from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.model import train_model
 from perennial.train.scratch import Scratch
@@ -48,8 +49,10 @@ def test_the_graph_of_each_family_answers_as_its_library_does(
     rows = list(rows_to_compare(inputs, window, holdout, ROW_KEY))
     kinds = {some.name(row).rpartition(", row ")[0] or "holdout" for some in rows for row in range(len(some.numbers))}
     nulls = {f"window with {name} null" for name in [*inputs.numbers, *inputs.texts]}
-    assert kinds == {"holdout", "window", *nulls, *(f"window with {name} unseen" for name in inputs.texts)}
-    assert len(rows) == 3, "a library takes longer for a call than for the rows of an input that is null"
+    far = {f"window with {name} far {side}" for name in inputs.numbers for side in ("below", "above")}
+    unseen = {f"window with {name} unseen" for name in inputs.texts}
+    assert kinds == {"holdout", "window", "window, inputs of different rows", *far, *nulls, *unseen}
+    assert len(rows) == 5, "a library takes longer for a call than for the rows of an input that is null"
     assert compare(model.onnx, model.answerer(), family, iter(rows)) < MAX_DIFFERENCE / 5
 
 
@@ -107,3 +110,60 @@ def test_an_answer_that_is_no_number_is_refused(
 
     with pytest.raises(RefusedError, match="by up to inf"):
         compare(model.onnx, no_number, "net", rows_to_compare(inputs, None, holdout, ROW_KEY))
+
+
+def test_a_model_whose_answers_to_far_inputs_are_no_numbers_is_refused(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout
+) -> None:
+    window = window_of(make_rows(), inputs)
+    graph = GraphBuilder(inputs.numbers, inputs.texts)
+    pressure = graph.number("pressure")
+    filled = graph.op("Where", graph.op("IsNaN", pressure), graph.constant([[0.0]]), pressure)
+    root = graph.op("Sqrt", graph.op("Add", filled, graph.constant([[50.0]])))
+    model = graph.model(graph.op("Identity", root, output="p"), ["rows", 1])
+
+    def library(numbers: Numbers, texts: Texts) -> Floats:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.nan_to_num(numbers[:, [inputs.numbers.index("pressure")]]) + np.float32(50)).astype(np.float64)
+
+    with pytest.raises(RefusedError) as refused:
+        compare(model, library, "net", rows_to_compare(inputs, window, holdout, ROW_KEY))
+    assert "net: the answers to 20 rows are no finite numbers" in str(refused.value)
+    assert "window with pressure far below, row 0: nan" in str(refused.value)
+
+
+def test_a_library_that_fails_on_an_unseen_class_is_refused(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout
+) -> None:
+    window = window_of(make_rows(), inputs)
+    model = train_model(Logistic(), window, seed=1)
+
+    def strict(numbers: Numbers, texts: Texts) -> Floats:
+        if (texts == "a text that no window has").any():
+            raise ValueError("Unknown Category")
+        return model.answerer()(numbers, texts)
+
+    with pytest.raises(RefusedError) as refused:
+        compare(model.onnx, strict, "net", rows_to_compare(inputs, window, holdout, ROW_KEY))
+    assert "net: the library that trained it cannot answer some rows" in str(refused.value)
+    assert "null, row 0 and the rows after it: ValueError: Unknown Category" in str(refused.value)
+
+
+def test_rows_of_mixed_inputs_find_a_difference_that_no_row_of_the_window_shows(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout
+) -> None:
+    """In the window each text goes with one range of a number: only other combinations meet the difference."""
+    table = make_rows()
+    sites = np.array(table["site"].to_pylist())
+    joined = table.set_column(table.schema.get_field_index("pressure"), "pressure", pa.array((sites == "north").astype(float)))
+    window = window_of(joined, inputs)
+    model = train_model(Logistic(), window, seed=1)
+    answer = model.answerer()
+    pressure, site = inputs.numbers.index("pressure"), inputs.texts.index("site")
+
+    def odd(numbers: Numbers, texts: Texts) -> Floats:
+        return answer(numbers, texts) + 1e-3 * ((numbers[:, pressure] == 1) & (texts[:, site] == "south"))
+
+    rows = rows_to_compare(inputs, window, StoredHoldout(None, 0, LABEL), ROW_KEY)
+    with pytest.raises(RefusedError, match="window, inputs of different rows, row"):
+        compare(model.onnx, odd, "net", rows)

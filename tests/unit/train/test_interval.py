@@ -17,7 +17,7 @@ from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import Graph, score, to_arrays
 from perennial.train.blend import blend
-from perennial.train.calibration import QUANTILES, calibrate, set_shift
+from perennial.train.calibration import QUANTILES, calibrate, interval_metrics, set_shift
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
 from perennial.train.graph import with_output
@@ -81,7 +81,7 @@ def test_calibrated_intervals_hold_the_share_of_new_labels() -> None:
         found = calibrate(y, days, quantiles, 0.8)
         unseen, _, theirs = rows(100 + seed, 7)
         held.append(((theirs[:, 0] - found.shift <= unseen) & (unseen <= theirs[:, 1] + found.shift)).mean())
-        coverage = found.metrics(y)["interval_coverage"]
+        coverage = interval_metrics(y, found.bounds(quantiles.mean(axis=1), 0, None))["interval_coverage"]
         assert coverage is not None
         assert abs(coverage - 0.8) < 0.03
     assert np.mean(held) == pytest.approx(0.8, abs=0.01)
@@ -92,12 +92,29 @@ def test_a_date_is_judged_without_its_own_labels() -> None:
     y[days == 2] += 100
     found = calibrate(y, days, quantiles, 0.8)
     of_day = days == 2
-    low, high = found.bounds[of_day].T
+    low, high = found.bounds(quantiles.mean(axis=1), 0, None)[of_day].T
     assert ((low <= y[of_day]) & (y[of_day] <= high)).mean() < 0.1
     alone = calibrate(y[~of_day], days[~of_day], quantiles[~of_day], 0.8)
     assert high[0] - quantiles[of_day][0, 1] == pytest.approx(alone.shift)
     single = calibrate(y[of_day], days[of_day], quantiles[of_day], 0.8)
-    assert single.metrics(y[of_day])["interval_coverage"] == pytest.approx(0.8, abs=0.02)
+    bounds = single.bounds(quantiles[of_day].mean(axis=1), 0, None)
+    assert interval_metrics(y[of_day], bounds)["interval_coverage"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_bounds_of_a_holdout_are_those_that_the_graph_answers(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    """A single date is moved by its own labels, as new rows are."""
+    table = with_minutes(make_rows(days=8))
+    y = table["minutes"].to_numpy()
+    label_range = [float(np.floor(y.min())), float(np.ceil(y.max()))]
+    graph = train("xgboost", window_of(tmp_path, table, inputs, range=label_range)).onnx
+    quantiles = score(with_output(graph, QUANTILES), table, inputs, QUANTILES)
+    for moved_labels, level in ((y, 0.2), (y + 30, 0.9)):
+        found = calibrate(moved_labels, np.zeros(len(y)), quantiles, level)
+        served = set_shift(graph, found.shift)
+        p, expected = score(served, table, inputs), score(served, table, inputs, INTERVAL)
+        assert ((expected == p[:, None]) | np.isin(expected, label_range)).any()
+        halves = [found.bounds(p[:100], 0, label_range), found.bounds(p[100:], 100, label_range)]
+        np.testing.assert_array_equal(np.concatenate(halves), expected)
 
 
 def test_wide_quantiles_are_drawn_in() -> None:

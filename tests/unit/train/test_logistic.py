@@ -15,7 +15,10 @@ from perennial.config.candidates import Logistic
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.train import logistic
-from perennial.train.newton import late_losses, newton
+from perennial.train.climb import climb
+from perennial.train.layers import linear_network
+from perennial.train.matrix_files import MatrixFiles
+from perennial.train.newton import NoSolutionError, late_losses, newton
 from perennial.train.prepare import first_late
 from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter
@@ -47,7 +50,7 @@ def window(folder: Path, noise: float, per_day: int = 400, late: date | None = F
 @pytest.mark.parametrize(("noise", "expected"), [(10.0, {0.03}), (0.01, {3.0, 30.0})])
 def test_the_penalty_falls_as_far_as_the_last_dates_gain(tmp_path: Path, noise: float, expected: set[float]) -> None:
     _, rows = prepare(window(tmp_path, noise))
-    assert logistic.choose_strength(rows) in expected
+    assert logistic.choose_strengths(rows)[0] in expected
 
 
 def test_the_last_dates_are_not_seen_by_the_fits_that_are_compared_on_them(tmp_path: Path) -> None:
@@ -69,7 +72,40 @@ def test_the_last_dates_are_not_seen_by_the_fits_that_are_compared_on_them(tmp_p
 @pytest.mark.parametrize("late", [None, FIRST])
 def test_nothing_is_compared_without_rows_before_or_on_the_last_dates(tmp_path: Path, late: date | None) -> None:
     _, rows = prepare(window(tmp_path, 0.01, late=late))
-    assert logistic.choose_strength(rows) == 0.03
+    assert logistic.choose_strengths(rows) == [0.03]
+
+
+NOTHING = np.full(3, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ({1: np.ones(3), 2: NOTHING, 3: np.zeros(3)}, 1),
+        ({1: NOTHING, 2: np.ones(3), 3: np.full(3, 2.0)}, 2),
+        ({1: NOTHING, 2: NOTHING, 3: np.zeros(3)}, 1),
+        ({1: np.ones(3), 2: np.zeros(3), 3: np.array([0.0, np.inf, 0.0])}, 2),
+    ],
+)
+def test_a_step_whose_losses_are_no_numbers_is_not_taken(losses: dict[int, np.ndarray], expected: int) -> None:
+    assert climb([1, 2, 3], losses.__getitem__) == expected
+
+
+def test_a_fit_without_a_solution_is_made_with_a_stronger_penalty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that fails from 3 on stands for classes that are nearly certain, on which it takes a minute to fail."""
+
+    def solve(rows: MatrixFiles, strength: float, *, early: bool = False) -> tuple[np.ndarray, int]:
+        if strength >= (3 if early else 0.3):
+            raise NoSolutionError("1 step", strength, 1.0)
+        return newton(rows, strength, early=early)
+
+    _, rows = prepare(window(tmp_path, 0.01))
+    monkeypatch.setattr(logistic, "newton", solve)
+    assert logistic.choose_strengths(rows) == [0.3, 0.03]
+    expected = linear_network(newton(rows, 0.03)[0]).weights
+    assert logistic.fit(rows, Logistic(), 0).weights == expected
+    with pytest.raises(NoSolutionError, match="no solution after 1 step with C 3, gradient 1"):
+        logistic.fit(rows, Logistic(C=3.0), 0)
 
 
 def test_a_strength_of_the_yaml_is_kept(tmp_path: Path) -> None:

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from authors import TRAINED, train
 from sklearn.metrics import log_loss
-from windows import LABEL, prepare, store_window
+from windows import LABEL, prepare
 
 from perennial.config.candidates import FAMILIES, Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.holdout import StoredHoldout
@@ -150,42 +145,6 @@ def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRo
     assert list(s3.objects.list(prefix)) == []
 
 
-@pytest.mark.parametrize("candidate", TRAINED)
-def test_rerun_in_another_process_gives_the_same_bytes(
-    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str, window_of: WindowOf
-) -> None:
-    table = make_rows()
-    pq.write_table(table, tmp_path / "rows.parquet")
-    (tmp_path / "inputs.json").write_text(json.dumps(inputs.model_dump(mode="json"), sort_keys=True))
-    command = [sys.executable, __file__, str(tmp_path), candidate]
-    other = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
-    )
-    # The other order of the rows, and a model trained just before, must not matter.
-    train(candidate, window_of(make_rows(seed=8), inputs), seed=4)
-    assert other.stdout.split() == digests(train(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7))
-
-
-def digests_of(folder: str, candidate: str) -> list[str]:
-    """Train on the rows in a folder; what the other process runs."""
-    inputs = Inputs.model_validate_json((Path(folder) / "inputs.json").read_text())
-    window = store_window(Path(folder), pq.read_table(Path(folder) / "rows.parquet"), inputs)
-    return digests(train(candidate, window, seed=7))
-
-
-def digests(model: Model) -> list[str]:
-    return [sha256(model.onnx), sha256(model.weights or b"")]
-
-
-@pytest.mark.parametrize("candidate", TRAINED)
-def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, candidate: str) -> None:
-    model = train(candidate, window_of(make_rows(), inputs))
-    nulls = {name: (lambda n: pa.array([None] * n, pa.float64())) for name in ("pressure", "machines__age")}
-    unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array([None] * n, pa.string()), **nulls)
-    p = score(model.onnx, unseen, inputs)
-    assert ((p > 0) & (p < 1)).all()
-
-
 def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     model = onnx.load_from_string(train_model(Logistic(), window_of(make_rows(), inputs), seed=1).onnx)
     metadata = {item.key: json.loads(item.value) for item in model.metadata_props}
@@ -265,9 +224,9 @@ def test_a_window_or_a_holdout_without_rows_is_a_reason_not_to_train(
     assert "the holdout has no rows with a label" in why(rows, rows.slice(0, 0))
 
 
+def digests(model: Model) -> list[str]:
+    return [sha256(model.onnx), sha256(model.weights or b"")]
+
+
 def holdout_of(table: pa.Table) -> StoredHoldout:
     return StoredHoldout(None, table.num_rows, LABEL)
-
-
-if __name__ == "__main__":
-    print(*digests_of(*sys.argv[1:]))  # noqa: T201

@@ -186,6 +186,8 @@ def test_classes_are_in_the_order_of_their_mean_labels(
     means = window.mean_labels()["site"]
     for site in level:
         assert means[site] == pytest.approx(y[np.array(table["site"].to_pylist()) == site].mean())
+    assert xgboost.prepare(window, XGBoost()).fitted.text_classes["site"].own == ["north", "south", "west"]  # split by sets
+    monkeypatch.setattr(xgboost, "MAX_SET_OF_NUMBERS", 2)
     assert xgboost.prepare(window, XGBoost()).fitted.text_classes["site"].own == ["south", "west", "north"]
 
 

@@ -465,12 +465,42 @@ def test_leaves_of_several_values_are_refused() -> None:
         from_xgboost(booster)
 
 
-def test_categories_of_xgboost_are_refused() -> None:
-    table = np.arange(200, dtype=np.float32).reshape(-1, 1) % 5
-    data = xgboost.DMatrix(table, label=(table[:, 0] == 3), feature_types=["c"], enable_categorical=True)
-    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 2)
-    with pytest.raises(RefusedError, match=r"splits: found categories in columns \[0\], expected numbers only"):
-        from_xgboost(booster)
+@pytest.mark.parametrize("one_hot", [1, 4, 100])
+@pytest.mark.parametrize("task", ["binary", "four classes", "mean", "median"])
+def test_categories_of_xgboost_with_null_and_unseen_codes(task: str, one_hot: int) -> None:
+    rng = np.random.default_rng(7)
+    table = np.stack([rng.integers(0, 40, 3000), rng.integers(0, 3, 3000), rng.normal(size=3000)], axis=1).astype(np.float32)
+    table[rng.random(table.shape) < 0.1] = np.nan
+    signal = rng.normal(size=40)[np.nan_to_num(table[:, 0]).astype(int)] + (table[:, 1] == 1) - 2 * np.isnan(table[:, 1])
+    signal += np.nan_to_num(table[:, 2]) + 0.3 * rng.normal(size=3000)
+    labels = {"binary": signal > 0.5, "four classes": np.digitize(signal, [-1, 0, 1])}.get(task, signal)
+    types = ["c", "c", "q"]
+    data = xgboost.QuantileDMatrix(table, labels, feature_types=types, enable_categorical=True, nthread=1)
+    booster = xgboost.train({"nthread": 1, "max_depth": 5, "max_cat_to_onehot": one_hot, **XGBOOST[task]}, data, 20)
+    ensemble = from_xgboost(booster)
+    splits = [node for tree in ensemble.trees for node in tree.nodes if isinstance(node, Split)]
+    assert {node.column for node in splits if node.comparison == "=="} == {0, 1}
+    assert {node.column for node in splits if node.comparison == "<"} == {2}
+    served = rng.choice(np.array([np.nan, -1.0, 3.0, 39.0, 40.0, 41.0, 500.0, 1e6, 1e7], np.float32), (2000, 3))
+    served[:, 2] = rng.normal(size=2000)
+    for rows in (table, served):
+        expected = booster.inplace_predict(rows, predict_type="margin")
+        np.testing.assert_array_equal(compute(ensemble, rows), expected.reshape(len(rows), -1))
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_categories_of_a_frame_are_refused(library: str) -> None:
+    """Their codes are positions among the categories of the frame, which the graph does not see."""
+    frame = pandas.DataFrame({"site": pandas.Categorical(["north", "south"] * 100)})
+    label = (frame["site"] == "south").to_numpy()
+    if library == "lightgbm":
+        booster = train_lightgbm(frame, label, 2, objective="binary", min_data_per_group=1)
+        with pytest.raises(RefusedError, match="categories: found those of a pandas frame, expected codes in an array"):
+            from_lightgbm(booster)
+        return
+    data = xgboost.DMatrix(frame, label, enable_categorical=True)
+    with pytest.raises(RefusedError, match="categories: found those of a data frame, expected codes in an array"):
+        from_xgboost(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 2))
 
 
 def squared_error(predicted: NDArray[Any], data: lightgbm.Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -509,14 +539,6 @@ def test_codes_that_a_32_bit_float_cannot_hold_are_refused() -> None:
         table, table[:, 0] > 2**24 + 2, 2, categories=[0], objective="binary", min_data_per_group=1, cat_smooth=0.0, cat_l2=0.0
     )
     with pytest.raises(RefusedError, match=r"categories: found codes up to \d+, expected at most 16777216"):
-        from_lightgbm(booster)
-
-
-def test_categories_of_a_pandas_frame_are_refused() -> None:
-    """Their codes are positions among the categories of the frame, which the graph does not see."""
-    frame = pandas.DataFrame({"site": pandas.Categorical(["north", "south"] * 100)})
-    booster = train_lightgbm(frame, (frame["site"] == "south").to_numpy(), 2, objective="binary", min_data_per_group=1)
-    with pytest.raises(RefusedError, match="categories: found those of a pandas frame, expected codes in an array"):
         from_lightgbm(booster)
 
 

@@ -15,7 +15,7 @@ from perennial.config.candidates import Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE
 from perennial.models.scoring import to_arrays
-from perennial.store.objects import sha256
+from perennial.store.content_name import sha256
 from perennial.train import cells, logistic, mlp, window
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, to_safetensors
@@ -38,6 +38,17 @@ def content(stored: Window) -> list[tuple[bytes, list[list[str]], list[int]]]:
 
 def test_the_number_of_buckets_is_a_power_of_two_and_grows_with_the_rows() -> None:
     assert [count_buckets(rows) for rows in (0, 1, 131_072, 131_073, 262_144, 262_145, 30_000_000)] == [1, 1, 1, 2, 2, 4, 256]
+
+
+def test_fewer_rows_than_expected_have_the_buckets_of_their_number(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    """Rows without a label are expected, too, and left out."""
+    rows = make_rows()
+    writer = WindowWriter(Scratch(Path(mkdtemp(dir=tmp_path))), inputs, LABEL, 20_000_000)
+    writer.add(rows)
+    merged = writer.finish()
+    assert merged.bucket_rows == [480]
+    assert content(merged) == content(store_window(tmp_path, rows, inputs))
+    assert {path.name for path in merged.scratch.folder.iterdir()} == {"0.rows"}
 
 
 @pytest.mark.usefixtures("small_buckets")
