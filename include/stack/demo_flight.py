@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from perennial.calendar import DAY
 from perennial.demo.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+WEATHER_OF_NETWORK = ("wind_speed", "precip", "pressure", "visib")
 KNOWN_BEFORE = timedelta(hours=3)
 """A request is sent three hours before the departure: it holds the weather and the departures until then."""
 
@@ -47,11 +49,9 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     in_hour = Counter((row["origin"], row["hour"]) for row in flights)
     known = KnownDepartures(flights)
     evening_late_share = _evening_late_shares(drop_rows("flights", day - DAY))
-    weather = {
-        (row["origin"], datetime.fromisoformat(row["time_hour"])): row
-        for observed in (day - DAY, day)
-        for row in drop_rows("weather", observed)
-    }
+    weather: defaultdict[datetime, dict[str, Row]] = defaultdict(dict)
+    for row in [*drop_rows("weather", day - DAY), *drop_rows("weather", day)]:
+        weather[datetime.fromisoformat(row["time_hour"])][row["origin"]] = row
     return [
         (
             row,
@@ -62,7 +62,7 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
                 "distance": float(row["distance"]),
                 "flights_same_hour": float(in_hour[row["origin"], row["hour"]]),
                 "flights_same_day": float(in_day[row["origin"]]),
-                **_observed(weather.get((row["origin"], datetime.fromisoformat(row["time_hour"]) - KNOWN_BEFORE), {})),
+                **_weather(weather[datetime.fromisoformat(row["time_hour"]) - KNOWN_BEFORE], row["origin"]),
                 **known.fields(row),
                 "evening_late_share": evening_late_share.get(row["origin"]),
                 **{name: row[name] for name in ("carrier", "origin", "dest", "flight")},
@@ -73,8 +73,14 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     ]
 
 
-def _observed(row: Row) -> dict[str, float | None]:
-    return {name: None if row.get(name, "NA") == "NA" else float(row[name]) for name in WEATHER}
+def _weather(by_origin: Mapping[str, Row], origin: str) -> dict[str, float | None]:
+    """Return the request fields of the weather in an hour: that of an airport, and means over all that reported it."""
+    here = by_origin.get(origin, {})
+    known = {name: [Decimal(row[name]) for row in by_origin.values() if row[name] != "NA"] for name in WEATHER_OF_NETWORK}
+    return {
+        **{name: None if here.get(name, "NA") == "NA" else float(here[name]) for name in WEATHER},
+        **{f"network_{name}": float(sum(values)) / len(values) if values else None for name, values in known.items()},
+    }
 
 
 class KnownDepartures:

@@ -67,8 +67,19 @@ evenings AS (
   JOIN flights f ON f.date = DATE_SUB(d.date, 1)
   WHERE f.sched_dep_time >= 1140 AND f.dep_delay IS NOT NULL
   GROUP BY d.date, f.origin
+),
+-- Sums of decimals are exact. A sum of doubles depends on the order of its rows.
+skies AS (
+  SELECT
+    time_hour,
+    CAST(SUM(CAST(wind_speed AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(wind_speed) AS network_wind_speed,
+    CAST(SUM(CAST(precip AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(precip) AS network_precip,
+    CAST(SUM(CAST(pressure AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(pressure) AS network_pressure,
+    CAST(SUM(CAST(visib AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(visib) AS network_visib
+  FROM weather
+  GROUP BY time_hour
 )
-SELECT /*+ BROADCAST(k, e, w) */
+SELECT /*+ BROADCAST(k, e, s, w) */
   t.date,
   t.sched_dep_time,
   t.sched_arr_time,
@@ -82,6 +93,10 @@ SELECT /*+ BROADCAST(k, e, w) */
   w.precip,
   w.pressure,
   w.visib,
+  s.network_wind_speed,
+  s.network_precip,
+  s.network_pressure,
+  s.network_visib,
   CAST(k.flights_waiting AS DOUBLE) AS flights_waiting,
   CASE WHEN k.recent >= 5 THEN k.recent_delay / k.recent END AS recent_delay,
   CASE WHEN k.recent >= 5 THEN k.recent_late / k.recent END AS recent_late_share,
@@ -100,5 +115,6 @@ FROM today t
 JOIN known k ON k.date = t.date AND k.origin = t.origin AND k.carrier = t.carrier AND k.minute = t.sched_dep_time
 LEFT JOIN aircraft a ON a.date = t.date AND a.tailnum = t.tailnum AND a.minute = t.sched_dep_time
 LEFT JOIN evenings e ON e.date = t.date AND e.origin = t.origin
+LEFT JOIN skies s ON s.time_hour = t.time_hour - INTERVAL 3 HOURS
 LEFT JOIN weather w ON w.origin = t.origin AND w.time_hour = t.time_hour - INTERVAL 3 HOURS
 WHERE t.is_late IS NOT NULL

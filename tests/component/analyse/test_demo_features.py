@@ -16,7 +16,7 @@ from perennial.calendar import DAY
 from perennial.config.load import load_pipeline
 from perennial.demo.feed import drop_rows
 from stack.config import REPO
-from stack.demo_flight import flight_records
+from stack.demo_flight import WEATHER_OF_NETWORK, flight_records
 
 FOLDER = REPO / "include" / "pipelines" / "flight_delays"
 DATES = (date(2013, 1, 1), date(2013, 12, 1), date(2013, 12, 2))
@@ -69,6 +69,12 @@ def test_features_are_the_records_of_a_caller(rows: list[Row]) -> None:
     assert len(expected) > 2500
     assert all(set(record) == {*request, "is_late"} for record in expected)
     assert sorted(map(_as_record, rows), key=_key) == sorted(expected, key=_key)
+
+
+def test_each_mean_of_the_weather_differs_from_that_of_the_airport(rows: list[Row]) -> None:
+    """Otherwise the comparison would prove little about it."""
+    for name in WEATHER_OF_NETWORK:
+        assert sum(row[f"network_{name}"] not in (None, row[name]) for row in rows) > 20, name
 
 
 def test_each_field_of_earlier_departures_is_known_for_some_flights_only(rows: list[Row]) -> None:
