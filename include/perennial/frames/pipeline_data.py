@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from perennial.frames.training import TrainingData
+
 Columns = Sequence[str] | None
 QUARANTINE_ORDER = ("source", "file", "position")
 
@@ -192,6 +194,23 @@ class PipelineData:
         from perennial.frames.decisions import champion_row
 
         return self._to_frame(champion_row(self._lake))
+
+    def training(self, date: date | str, *, view: str = "matrix") -> TrainingData:
+        """
+        Return the rows that a training of a date learns from and is judged on, as `fit(rows, task, seed)` of a file gets them.
+
+        >>> training = perennial.open("flight_delays").training("2013-12-01", view="table")
+        >>> model = fit(training.rows, training.task, seed=0)
+        >>> model.predict_proba(training.holdout.x)
+
+        `rows` and `holdout` have numpy arrays: `x`, `y` and others (`help(training.rows)`).
+
+        :param view: "matrix": imputed, standardised, one-hot; "table": numbers with NaN, and places of classes, for trees
+        :raises RefusedError: the history of the date is insufficient, or its rows do not fit into memory
+        """
+        from perennial.frames.training import read_training
+
+        return read_training(self._lake, read_date(date), view)
 
     def _to_frame(self, rows: pa.Table) -> pd.DataFrame:
         return to_frame(rows, self._lake.pipeline.time_zone)

@@ -67,16 +67,22 @@ def _fit(rows: MatrixFiles, seed: int, author: Author) -> Fitted:
         from perennial.train.mlp import load_keras
 
         load_keras().utils.set_random_seed(seed)
-    whole, width, target = rows.read_whole(), len(rows.names), rows.window.target
-    categories = tuple(range(width - len(rows.categories) - len(rows.sizes), width))
-    y = whole.y.astype(np.int64) if target.is_classes else whole.y  # skl2onnx cannot convert classes of int8
-    given = AuthorRows(whole.rows.columns, y, whole.late, rows.names, categories, target.center, target.spread)
+    width, target = len(rows.names), rows.window.target
+    given = rows_of(rows)
     seed_libraries(seed)
     with on_one_thread():
         model = call(author, "fit", given, Task.of(target), seed)
         log.info("%s: %s on %s rows", author.file, type(model).__name__, rows.rows)
         with failures_of(author):
             return _read(model, width, target, author)
+
+
+def rows_of(files: MatrixFiles) -> AuthorRows:
+    """Return all rows of a window as `fit` gets them."""
+    whole, width, target = files.read_whole(), len(files.names), files.window.target
+    categories = tuple(range(width - len(files.categories) - len(files.sizes), width))
+    y = whole.y.astype(np.int64) if target.is_classes else whole.y  # skl2onnx cannot convert classes of int8
+    return AuthorRows(whole.rows.columns, y, whole.late, files.names, categories, target.center, target.spread)
 
 
 def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:

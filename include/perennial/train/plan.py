@@ -8,13 +8,14 @@ from datetime import date
 from typing import ClassVar
 
 from perennial.calendar import DAY, Split
-from perennial.config.candidates import search_of
-from perennial.errors import PerennialError
+from perennial.config.candidates import Family, search_of
+from perennial.errors import PerennialError, RefusedError
 from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.store.json_value import JsonValue
 from perennial.train.history import explain_skip
+from perennial.train.job import TrainingJob
 from perennial.train.search_plan import PlannedSearch
 from perennial.train.trainings import Trainings, read_model
 
@@ -150,6 +151,27 @@ def _plan(trainings: Trainings, day: date, *, recompute: bool = False) -> Traini
         rows=trainings.rows(day),
         window=[] if trainings.parts else trainings.split(day).window,
     )
+
+
+def plan_rows(lake: Lake, day: date, settings: Family) -> TrainingJob:
+    """
+    Return a job that has the rows of the trainings of a date. It is not stored.
+
+    :param settings: the family for which the rows must fit into memory and on the disk
+    :raises RefusedError: the history is insufficient, or the rows do not fit
+    """
+    from perennial.train.needs import Limits, check_needs, estimate_needs
+
+    pipeline = lake.pipeline
+    trainings = Trainings(lake, next(iter(pipeline.training.candidates)))
+    what, split = f"Pipeline {pipeline.name!r}: the training of {day}", trainings.split(day)
+    if split.too_little:
+        raise RefusedError(f"{what} is skipped", [explain_skip(lake, day, split.too_little)])
+    _require_analysed(trainings, day)
+    limits = pipeline.training.max_rows, pipeline.gate.max_rows
+    needs = estimate_needs("rows", settings, pipeline.inputs, pipeline.label, trainings.rows(day), split.window, *limits)
+    check_needs(needs, Limits.of(pipeline), what)
+    return trainings.make_job(day)
 
 
 def rows_to_train(lake: Lake, last: date) -> tuple[Mapping[date, int], Sequence[date]] | None:

@@ -191,12 +191,13 @@ class Trainings:
         if day not in self._jobs:
             if not self._jobs:  # the dates of a candidate share one recipe
                 keep_recipes(self.lake, "train", {self.candidate: self.key(day)})
-            body = self._job(day).encode()
+            body = self.make_job(day).encode()
             self._jobs[day] = self.lake.layout.job(sha256(body))
             self.lake.objects.create(self._jobs[day], body)
         return self._jobs[day]
 
-    def _job(self, day: date) -> TrainingJob:
+    def make_job(self, day: date) -> TrainingJob:
+        """Return the training of a date, whose features must exist."""
         split, settings, earlier = self.split(day), self.settings_on(day), self.weights_from(day)
         return self.job(
             settings or self.settings,
