@@ -136,6 +136,8 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
         print_line(f"  {day}: {format_details(decided.details())}; {label_of(loss)}: {', '.join(losses)}")
     for day, reason in list(result.without.items())[:MAX_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
+    if first == last:
+        return  # a champion predicts the dates after its own
     compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
     print_line(f"`{compare}` compares it with production", style="dim")
 

@@ -8,7 +8,7 @@ from datetime import date
 
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
-from perennial.evaluate.chain import incumbent
+from perennial.evaluate.chain import Chain, incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.report.models import Models
@@ -75,8 +75,11 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
         if series.keys() == lakes.keys():
             pool.add(series)
     if not pool.dates:
-        decided = [f"{name}: {len(chain.days)} dates have a decision" for name, chain in chains.items()]
-        raise RefusedError(f"No date from {first} to {last} on which all policies have a champion", decided)
+        raise RefusedError(
+            f"No date from {first} to {last} on which all policies have a champion",
+            [f"{name}: {_describe(chain)}" for name, chain in chains.items()],
+            "A champion predicts the dates after its own: choose dates after the first champion of each policy.",
+        )
     scores = pool.scores()
     best = min(scores, key=lambda name: scores[name].loss)
     policies = []
@@ -92,3 +95,9 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
         worse = None if name == best else pool.difference(best, name)
         policies.append(Policy(name, scores[name], worse, len(entries), promotions, len(manifests), round(seconds, 1)))
     return Comparison(task, pool.dates, tuple(sorted(policies, key=lambda policy: policy.score.loss)))
+
+
+def _describe(chain: Chain) -> str:
+    champions = [day for day in chain.days if chain.entries[day.isoformat()].decision == "PROMOTE"]
+    first = f"its first champion is of {champions[0]}" if champions else "no champion"
+    return f"decided dates: {len(chain.days)}; {first}"

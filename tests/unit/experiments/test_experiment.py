@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from lab import LAST, Lab, features_table, small_graph
 from scripted_cluster import ScriptedCluster, exits
-from steps import D1, D2, D3, decide, forced
+from steps import D1, D2, decide, forced
 
 from perennial.calendar import DataDays, days
 from perennial.collect.collect import collect
@@ -163,9 +162,17 @@ def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: La
 
 def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
     forced(lab, D1, 0.1)
-    seldom = open_experiment(lab.lake, "seldom", ExperimentSettings())
-    with pytest.raises(RefusedError, match="on which all policies have a champion"):
-        compare({"main": lab.lake, "seldom": replace(seldom)}, D1, D3)
+    seldom = Lab(open_experiment(lab.lake, "seldom", ExperimentSettings()), lab.catalog)
+
+    def problems() -> list[str]:
+        with pytest.raises(RefusedError, match="on which all policies have a champion") as refused:
+            compare({"main": lab.lake, "seldom": seldom.lake}, D1, D2)
+        return list(refused.value.problems)
+
+    main = f"main: decided dates: 1; its first champion is of {D1}"
+    assert problems() == [main, "seldom: decided dates: 0; no champion"]
+    forced(seldom, D2, 0.02)  # predicts the dates after its own
+    assert problems() == [main, f"seldom: decided dates: 1; its first champion is of {D2}"]
 
 
 DATES = list(days(date(2026, 3, 1), date(2026, 3, 16)))
