@@ -31,7 +31,7 @@ DAG = f"retrain_{PIPELINE}"
 FIRST, LAST, NEXT = date(2026, 3, 1), date(2026, 3, 6), date(2026, 3, 7)
 RUN_SECONDS = 600
 PERENNIAL = str(Path(sys.executable).with_name("perennial"))
-PODS_GONE_SECONDS = 60
+PODS_GONE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
