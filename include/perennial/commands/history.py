@@ -134,8 +134,9 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 def rollback(
     pipeline: PipelineName = None,
     *,
-    reason: Annotated[str, typer.Option(help="Reason; it is stored in the decision log.")],
+    reason: Annotated[str, typer.Option(help="Reason; it is stored in the decision log.")] = "",
     to: Annotated[str | None, typer.Option(help="Release to go back to; the last good one when not given.")] = None,
+    is_plan: Annotated[bool, typer.Option("--plan", help="Only show the release and the versions to bar.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -144,9 +145,19 @@ def rollback(
     Without --to, the target is the last version that is not barred.
     """
     from perennial.commands.os_user import get_os_user
+    from perennial.deploy.rollback import plan_rollback
     from perennial.deploy.rollback import rollback as go_back
 
-    result = go_back(served_lake(pipeline), reason=reason, who=get_os_user(), to=to)
+    lake = served_lake(pipeline)
+    if is_plan:
+        plan = plan_rollback(lake, to=to)
+        if as_json:
+            print_json(plan.to_json())
+        else:
+            bars = ", ".join(plan.bars) or "none"
+            print_line(f"{plan.release} ({plan.version}) would serve in place of {plan.previous}; versions to bar: {bars}")
+        return
+    result = go_back(lake, reason=reason, who=get_os_user(), to=to)
     if as_json:
         print_json(result.to_json())
     else:

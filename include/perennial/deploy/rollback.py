@@ -68,21 +68,49 @@ class ListedRelease:
     why_barred: str
 
 
-def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> RolledBack:
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
     """
-    Roll back the serving release, and bar its version so that no later run deploys it again.
+    A rollback as it would happen now. Planning changes nothing.
 
-    Without `to`, the last version that is not barred is released with the lookups of the same date.
-    With `to`, exactly that release serves again, and every champion since its version is barred.
-    If pipeline.yaml is refused, no release can be built: the newest existing release of that version serves again.
-    Latency is not judged, because a busy machine must not delay a rollback. An interrupted rollback can be repeated.
+    :param day: the date of the release that serves
+    :param serving: its version
+    :param bars: the versions that would be barred
+    :param version: the version that would serve
+    :param target: the release that would be built, or the name of the existing one that would serve again
     """
-    name = lake.pipeline.name
-    if not reason.strip() or not who.strip():
-        raise RefusedError(f"Pipeline {name!r}: a rollback needs an author and a reason", remedy="Give a reason.")
-    active = read_active(lake)
-    runtime = runtime or open_runtime(lake.pipeline, lake.layout.space)
-    refuse_elsewhere(lake, active, runtime)
+
+    chain: Chain
+    active: Active
+    day: date
+    serving: str
+    bars: list[str]
+    version: str
+    target: ReleasePlan | str
+
+    @property
+    def previous(self) -> str | None:
+        """Return the release that serves now."""
+        return self.active.release if self.active.soaked else self.active.previous
+
+    @property
+    def release(self) -> str:
+        """Return the release that would serve."""
+        return self.target if isinstance(self.target, str) else self.target.id
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the plan as JSON values."""
+        return {"from": self.previous, "release": self.release, "version": self.version, "barred": list(self.bars)}
+
+
+def plan_rollback(lake: Lake, *, to: str | None = None, runtime: Runtime | None = None) -> RollbackPlan:
+    """
+    Plan the rollback of the serving release, to the release that `to` names or to the last version that is not barred.
+
+    :raises RefusedError: nothing serves, or there is no release to go back to
+    """
+    name, active = lake.pipeline.name, read_active(lake)
+    refuse_elsewhere(lake, active, runtime or open_runtime(lake.pipeline, lake.layout.space))
     if active.release is None:
         raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to roll back")
     if to == active.release and active.soaked:
@@ -106,26 +134,45 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             f"Pipeline {name!r}: without {', '.join(bars)} there is no version {wanted or ''} to go back to".replace("  ", " "),
             remedy=_describe_choice(lake),
         )
-    # Plan before barring anything, so that a rollback without lookups, or without the settings of its server, changes nothing.
-    lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
-    token_headers()  # no server can be checked without its tokens
     # Use the as_of of the serving lookups, because an edit of the calendar may have moved as_of(D).
     target = to or _plan(lake, chain, day, champion, date.fromisoformat(serves["as_of"]))
-    for version in bars:
-        if not is_barred(chain, version, day):
-            chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
-    release = target if isinstance(target, str) else build_release(lake, target)
+    return RollbackPlan(chain, active, day, serving, bars, champion.version, target)
+
+
+def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> RolledBack:
+    """
+    Roll back the serving release, and bar its version so that no later run deploys it again.
+
+    Without `to`, the last version that is not barred is released with the lookups of the same date.
+    With `to`, exactly that release serves again, and every champion since its version is barred.
+    If pipeline.yaml is refused, no release can be built: the newest existing release of that version serves again.
+    Latency is not judged, because a busy machine must not delay a rollback. An interrupted rollback can be repeated.
+    """
+    name = lake.pipeline.name
+    if not reason.strip() or not who.strip():
+        raise RefusedError(f"Pipeline {name!r}: a rollback needs an author and a reason", remedy="Give a reason: --reason TEXT.")
+    runtime = runtime or open_runtime(lake.pipeline, lake.layout.space)
+    # Plan before barring anything, so that a rollback without lookups, or without the settings of its server, changes nothing.
+    plan = plan_rollback(lake, to=to, runtime=runtime)
+    lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
+    token_headers()  # no server can be checked without its tokens
+    chain = plan.chain
+    for version in plan.bars:
+        if not is_barred(chain, version, plan.day):
+            release = plan.active.release if version == plan.serving else None
+            chain = record_intervention(lake, plan.day, release, version, who, reason)
+    released = plan.target if isinstance(plan.target, str) else build_release(lake, plan.target)
     try:
-        steps = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
+        steps = bring_live(lake, runtime, released, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
     return RolledBack(
         Outcome.DONE,
-        previous=active.release if active.soaked else active.previous,
-        released=release,
-        version=champion.version,
-        barred=bars,
+        previous=plan.previous,
+        released=released,
+        version=plan.version,
+        barred=plan.bars,
         reason=reason,
         serve_check=steps.serve_check,
         switch_seconds=steps.switch_seconds,

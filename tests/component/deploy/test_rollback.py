@@ -17,7 +17,7 @@ from perennial.config.refused import RefusedPipeline
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.release import read_release
-from perennial.deploy.rollback import list_releases, rollback
+from perennial.deploy.rollback import list_releases, plan_rollback, rollback
 from perennial.deploy.serve_check import soak
 from perennial.deploy.standing import read_standing
 from perennial.errors import PerennialError, PipelineRefusedError, RefusedError, ReleaseFailedError
@@ -32,8 +32,11 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     deploy(lab.lake, D1, runtime)
     bad = forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
+    plan = plan_rollback(lab.lake, runtime=runtime)
+    assert not read_chain(lab.lake).interventions
     found = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
     assert (found.version, found.barred) == (good, [bad])
+    assert plan.to_json() == {"from": found.previous, "release": found.released, "version": good, "barred": [bad]}
     assert runtime.version(str(runtime.live.release)) == good
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
@@ -98,6 +101,8 @@ def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: Scri
     deploy(lab.lake, D2, runtime)
     newest = forced(lab, D3, weight=0.12)
     deploy(lab.lake, D3, runtime)
+    plan = plan_rollback(lab.lake, to=target, runtime=runtime)
+    assert (plan.release, plan.version, plan.bars) == (target, oldest, [newest, middle])
     found = rollback(lab.lake, reason="both are wrong", who="ann", to=target, runtime=runtime)
     assert (found.released, found.barred) == (target, [newest, middle])
     left = champion_of(read_chain(lab.lake), D3).model

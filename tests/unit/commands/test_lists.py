@@ -11,9 +11,10 @@ import pytest
 
 from perennial.cli import run_command
 from perennial.commands.output import stale_text
-from perennial.deploy.rollback import ListedRelease
-from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
+from perennial.deploy.rollback import ListedRelease, RollbackPlan
+from perennial.evaluate.chain import Chain, Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
+from perennial.signing.pointer import Active
 
 Call = Callable[..., tuple[int, Any]]
 
@@ -73,3 +74,17 @@ def test_active_release_without_a_server_does_not_serve(
     assert call("releases") == (0, {"releases": [{**asdict(listed), "active": True, "serves": False}], "behind": ""})
     assert run_command(["releases"]) == 0
     assert f"active; no server answers: make up; {BAR}" in capsys.readouterr().out
+
+
+def test_a_rollback_is_planned_without_a_reason_and_made_with_one(
+    call: Call, lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = call("rollback", "--plan")
+    assert (code, "no release serves, so there is nothing to roll back" in found["error"]) == (1, True)
+    code, found = call("rollback")
+    assert (code, found["error"].endswith("Give a reason: --reason TEXT.")) == (1, True)
+    plan = RollbackPlan(Chain(), Active("r2", None, True, None), date(2026, 3, 9), "mlp-2", ["mlp-2"], "mlp-1", "r1")
+    monkeypatch.setattr("perennial.deploy.rollback.plan_rollback", lambda lake, to: plan)
+    assert call("rollback", "--plan") == (0, {"from": "r2", "release": "r1", "version": "mlp-1", "barred": ["mlp-2"]})
+    assert run_command(["rollback", "--plan"]) == 0
+    assert capsys.readouterr().out == "r1 (mlp-1) would serve in place of r2; versions to bar: mlp-2\n"
