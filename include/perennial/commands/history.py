@@ -161,7 +161,7 @@ def rollback(
     if as_json:
         print_json(result.to_json())
     else:
-        print_line(f"✓ {result.released} ({result.version}) serves; barred: {', '.join(result.barred)}", style="green")
+        print_line(f"✓ {result.released} ({result.version}) serves; barred: {', '.join(result.barred) or 'none'}", style="green")
 
 
 def _read_behind(lake: Lake) -> str:

@@ -15,7 +15,7 @@ from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
 from perennial.errors import PipelineRefusedError, RefusedError, ReleaseFailedError
-from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene, is_barred
+from perennial.evaluate.chain import Chain, Intervention, Model, intervene, is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import barred_versions, champion_of, describe_bar
 from perennial.lake.lake import Lake
@@ -78,6 +78,7 @@ class RollbackPlan:
     :param bars: the versions that would be barred
     :param version: the version that would serve
     :param target: the release that would be built, or the name of the existing one that would serve again
+    :param is_resumed: whether it finishes a rollback that was interrupted in its soak
     """
 
     chain: Chain
@@ -87,11 +88,12 @@ class RollbackPlan:
     bars: list[str]
     version: str
     target: ReleasePlan | str
+    is_resumed: bool = False
 
     @property
     def previous(self) -> str | None:
-        """Return the release that serves now."""
-        return self.active.release if self.active.soaked else self.active.previous
+        """Return the release to go back from."""
+        return self.active.previous if self.is_resumed else self.active.release
 
     @property
     def release(self) -> str:
@@ -119,8 +121,8 @@ def plan_rollback(lake: Lake, *, to: str | None = None, runtime: Runtime | None 
     serves = read_release(lake, active.release)
     serving = serves["version"]
     chain = read_chain(lake)
-    if to is None and _is_unfinished(chain, active, day, serving):
-        to = active.release
+    is_resumed = to in (None, active.release) and _is_unfinished(chain, active)
+    to = active.release if is_resumed else to
     wanted = read_named_release(lake, to)["version"] if to else None
     if wanted is not None and (by := barred_versions(chain).get(wanted)) is not None:
         raise RefusedError(
@@ -136,7 +138,7 @@ def plan_rollback(lake: Lake, *, to: str | None = None, runtime: Runtime | None 
         )
     # Use the as_of of the serving lookups, because an edit of the calendar may have moved as_of(D).
     target = to or _plan(lake, chain, day, champion, date.fromisoformat(serves["as_of"]))
-    return RollbackPlan(chain, active, day, serving, bars, champion.version, target)
+    return RollbackPlan(chain, active, day, serving, bars, champion.version, target, is_resumed)
 
 
 def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> RolledBack:
@@ -156,11 +158,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     plan = plan_rollback(lake, to=to, runtime=runtime)
     lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
     token_headers()  # no server can be checked without its tokens
-    chain = plan.chain
-    for version in plan.bars:
-        if not is_barred(chain, version, plan.day):
-            release = plan.active.release if version == plan.serving else None
-            chain = record_intervention(lake, plan.day, release, version, who, reason)
+    _record(lake, plan, who, reason)
     released = plan.target if isinstance(plan.target, str) else build_release(lake, plan.target)
     try:
         steps = bring_live(lake, runtime, released, lambda: None, judge_latency=False)
@@ -178,6 +176,18 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
         switch_seconds=steps.switch_seconds,
         soak=steps.soak,
     )
+
+
+def _record(lake: Lake, plan: RollbackPlan, who: str, reason: str) -> None:
+    """Record the rollback in the decision log, once: a bar for each version, or, without any, the reason alone."""
+    chain = plan.chain
+    for version in plan.bars:
+        if not is_barred(chain, version, plan.day):
+            release = plan.active.release if version == plan.serving else None
+            chain = record_intervention(lake, plan.day, release, version, who, reason, plan.release)
+    last = chain.interventions[-1].target if chain.interventions else None
+    if not plan.bars and last != plan.release:
+        record_intervention(lake, plan.day, plan.active.release, None, who, reason, plan.release)
 
 
 def _describe_choice(lake: Lake) -> str:
@@ -221,12 +231,9 @@ def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     return releases
 
 
-def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> bool:
-    """Return whether a rollback to this release was killed in its soak: a person barred another version last."""
-    if active.soaked or not chain.interventions:
-        return False
-    last = chain.interventions[-1]
-    return last.who != DEPLOY and last.barred not in (None, serving) and last.date >= day.isoformat()
+def _is_unfinished(chain: Chain, active: Active) -> bool:
+    """Return whether a rollback to the active release was interrupted in its soak."""
+    return not active.soaked and bool(chain.interventions) and chain.interventions[-1].target == active.release
 
 
 def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:

@@ -64,6 +64,7 @@ class Intervention:
     :param date: the date of the release (ISO)
     :param barred: the barred version: neither champion of this date nor of a later one; None: no version is barred
     :param who: the person, or DEPLOY
+    :param target: the release that a person rolled back to; None: DEPLOY made it, or an earlier version of Perennial
     """
 
     date: str
@@ -72,6 +73,7 @@ class Intervention:
     who: str
     reason: str
     at: str
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

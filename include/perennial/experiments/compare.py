@@ -63,9 +63,9 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     for day, parts in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
         series = dict[str, Tally]()
         for part in parts:
-            y = task.read_labels(part.known)
-            if not len(y):
+            if not part.known.num_rows:
                 continue  # no label is known yet
+            y = task.read_labels(part.known)
             for name, chain in chains.items():
                 champion = incumbent(chain, day)
                 if champion is None:

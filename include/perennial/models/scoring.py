@@ -107,10 +107,14 @@ def from_column(column: pa.ChunkedArray, shape: tuple[int, ...]) -> Floats:
 
     :raises ValueError: a row has another number of predictions
     """
-    values = column.combine_chunks().flatten() if shape else column
-    return np.asarray(values.to_numpy(zero_copy_only=False) if shape else values.to_numpy(), dtype=np.float64).reshape(
-        len(column), *shape
-    )
+    import pyarrow.compute as pc
+
+    if not shape:
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+    lists = column.combine_chunks()
+    if not pc.all(pc.equal(pc.list_value_length(lists), shape[0])).as_py():
+        raise ValueError(f"expected {shape[0]} predictions in each row")
+    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(lists), *shape)
 
 
 class Graph:

@@ -113,9 +113,9 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         series, labelled, held = dict[str, Tally](), 0, list[int]()
         for part in parts:
             drift.add(part.rows)
-            y = task.read_labels(part.known)
-            labelled += len(y)
-            if len(y):
+            if part.known.num_rows:
+                y = task.read_labels(part.known)
+                labelled += len(y)
                 for name, p in _predict(task, models, chain, day, part.known, frozen, candidates).items():
                     series.setdefault(name, Tally(task)).add(y, p)
                 held += _count_held(models, incumbent(chain, day), day, part.known, y)

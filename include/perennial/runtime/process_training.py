@@ -54,7 +54,7 @@ class ProcessTrainer:
             train(work.jobs, processes=processes, limits=limits, python=python_of(family))
             if not work.is_done(self._objects):
                 raise PerennialError(
-                    f"The training of {work.candidate} ended without a model",
+                    f"The {'search' if work.is_search else 'training'} of {work.candidate} for {work.day} ended without a result",
                     remedy="If it has a file of its own, look for a call that ends the process, such as os._exit.",
                 )
         except PerennialError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from perennial.display.printed_error import read_error
@@ -34,12 +34,19 @@ class TrainingWork:
     has_ahead: bool = False
     """True if jobs of later dates follow the jobs of the wanted models."""
 
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    """By the address of a wanted result of a search, that of the record that its limit of CPU seconds stopped it."""
+
     is_search: bool = False
     """True if the jobs search for parameters: results of searches take the place of models, and the trainings follow."""
 
     def is_done(self, objects: Objects) -> bool:
-        """Return whether all wanted models exist."""
-        return all(objects.exists(manifest) for manifest in self.manifests)
+        """Return whether all wanted models exist, or all wanted searches have ended."""
+
+        def has_ended(address: str) -> bool:
+            return objects.exists(address) or (address in self.stopped and objects.exists(self.stopped[address]))
+
+        return all(map(has_ended, self.manifests))
 
     def raise_unless_ahead(self, error: PerennialError, objects: Objects) -> None:
         """Raise the error of the jobs, unless only later dates failed: their own runs train these, or report the failure."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -278,7 +279,11 @@ def _check_build(job: TrainingJob) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except Exception:
+        traceback.print_exc()
+        code = 1
     logging.shutdown()
     with suppress(ValueError, OSError):  # an author's file may have closed it
         sys.stdout.flush()

@@ -32,6 +32,7 @@ class _Family:
     :param is_warm: True if it can start from the weights of another date
     :param reads_parts: True if it holds a part of a bucket in memory, not a whole one
     :param row_bytes: memory of each row of the window
+    :param cell_bytes: scratch of each cell of the matrix of a window of several buckets, beside the matrix
     :param copies: about how many copies of all rows of the matrix it holds at once; 0: it learns from a part of them at a time
     """
 
@@ -41,6 +42,7 @@ class _Family:
     is_warm: bool = False
     reads_parts: bool = False
     row_bytes: int = 0
+    cell_bytes: int = 0
     copies: int = 0
     apart: Mapping[str, str] = field(default_factory=dict)
 
@@ -53,7 +55,7 @@ _FAMILIES = {
     "linear": _Family("perennial.train.linear", ("scipy",), 380, reads_parts=True),
     "blend": _Family("perennial.train.blend", (), 300),
     "lightgbm": _Family("perennial.train.lightgbm", ("lightgbm",), 300, row_bytes=150),
-    "xgboost": _Family("perennial.train.xgboost", ("xgboost-cpu",), 300, row_bytes=90),
+    "xgboost": _Family("perennial.train.xgboost", ("xgboost-cpu",), 300, row_bytes=90, cell_bytes=3),
     # One copy is the matrix, two are one in 64 bits, which most estimators make.
     "sklearn": _Family("perennial.train.sklearn", ("scipy", "skl2onnx"), 350, reads_parts=True, row_bytes=64, copies=3),
     "keras": _Family("perennial.train.keras", ("keras", "tensorflow", "tf2onnx"), 900),
@@ -122,6 +124,11 @@ def memory_of(family: str, rows: int) -> int:
 def reads_parts(family: str) -> bool:
     """Return whether a family holds a part of a bucket in memory, not a whole one."""
     return _FAMILIES[family].reads_parts
+
+
+def cache_of(family: str, cells: int) -> int:
+    """Return about how many bytes of scratch a family takes beside the matrix of a window of several buckets."""
+    return _FAMILIES[family].cell_bytes * cells
 
 
 def copies_of(family: str) -> int:

@@ -132,7 +132,7 @@ def store_cells(matrix: MatrixFiles) -> CellFiles:
         for begin in range(0, len(y), _PART_ROWS):
             some = slice(begin, begin + _PART_ROWS)
             cells = _cells_of(Matrix(rows.columns[some], rows.codes[some], rows.sizes))
-            with _path(matrix, len(parts)).open("wb") as file:
+            with scratch.create(_path(matrix, len(parts))) as file:
                 for array in (y[some], cells.indptr.astype("<i4"), cells.indices.astype("<i4", order="C"), cells.data.copy()):
                     scratch.append(file, array)
             parts.append((cells.shape[0], cells.nnz))

@@ -123,8 +123,9 @@ class MatrixFiles:
 
 
 def store_matrix(window: Window, view: View) -> MatrixFiles:
-    """Compute a view of a window with its graph, and write it beside the window's files."""
+    """Compute a view of a window with its graph, and write it beside the window's files, in place of another view."""
     graph = ViewGraph(view)
+    window.scratch.clear("*.matrix", "*.cells")
     stored = MatrixFiles(window, view.amounts, view.width, graph.sizes, view.categories, view.names)
     window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):

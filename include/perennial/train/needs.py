@@ -19,7 +19,7 @@ from perennial.runtime.kind import runtime_of
 from perennial.store.cgroups import find_memory
 from perennial.store.json_value import JsonValue
 from perennial.store.scratch import scratch_folder
-from perennial.train.candidates import copies_of, memory_of, reads_parts
+from perennial.train.candidates import cache_of, copies_of, memory_of, reads_parts
 from perennial.train.classes import MAX_COLUMNS
 from perennial.train.matrix_files import PART_ROWS
 from perennial.train.plan import rows_to_train
@@ -133,6 +133,7 @@ def estimate_needs(
     if reads_parts(settings.family):
         bucket = min(bucket, PART_ROWS)
     fixed = _READ_BYTES * at_once + judged
+    cache = cache_of(settings.family, chosen * columns) if buckets > 1 else 0
     copies = copies_of(settings.family)
     whole_matrix = 4 * numbers * chosen if copies else 0
     return Needs(
@@ -140,7 +141,7 @@ def estimate_needs(
         chosen,
         holdout,
         buckets,
-        scratch=chosen * row_scratch + holdout * (a_row + _KEPT_BYTES),
+        scratch=chosen * row_scratch + holdout * (a_row + _KEPT_BYTES) + cache,
         min_scratch=chosen * min_row,
         # A bucket is held as the matrix, beside the file that it is read from.
         memory=memory_of(settings.family, chosen) + fixed + bucket * (4 * columns + row_scratch) + 4 * columns * copies * chosen,

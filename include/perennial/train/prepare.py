@@ -50,7 +50,7 @@ class Examples:
         """Return the constant forecast of the window's dates: of classes, the share of positive rows, or of each class."""
         if self.classes is None:
             return self.window.target.constant
-        return self.classes.positives / (self.classes.negatives + self.classes.positives)
+        return self.classes.positives / max(self.classes.negatives + self.classes.positives, 1)
 
 
 def read_examples(job: TrainingJob, scratch: Scratch, reader: RowsReader | None = None) -> Examples:
@@ -203,14 +203,15 @@ def why_untrainable(examples: Examples) -> str | None:
     if isinstance(target.label, BinaryLabel):
         if 0 < (share := float(np.asarray(target.constant))) < 1:
             return None
-        equal, needed = "positive" if share else "negative", "both classes. Check label.positive"
+        equal, remedy = "positive" if share else "negative", "A model needs both classes: check label.positive"
     elif isinstance(target.label, ClassesLabel):
         if len(target.present) > 1:
             return None
-        equal, needed = "".join(f"of the class {target.label.names[place]!r}" for place in target.present), "several classes"
+        equal = "".join(f"of the class {target.label.names[place]!r}" for place in target.present)
+        remedy = "A model needs several classes: check the SQL of the label"
     else:
         if target.spread > 0:
             return None
-        equal, needed = f"with the label {target.constant:g}", "different labels. Check the SQL of the label"
+        equal, remedy = f"with the label {target.constant:g}", "A model needs different labels: check the SQL of the label"
     found = f"{rows} rows, all of them {equal}" if rows else "no rows with a label"
-    return f"the training window has {found}: a model needs {needed}, or lengthen training.window_days"
+    return f"the training window has {found}. {remedy}, or lengthen training.window_days"

@@ -33,6 +33,14 @@ class Bounds:
         """Return whether each row is chosen."""
         return np.asarray(hashes < np.where(y == 1, self.positive, self.negative), dtype=np.bool_)
 
+    def spread(self, hashes: NDArray[np.int32], y: NDArray[np.int8]) -> NDArray[np.int64]:
+        """
+        Return the hashes of chosen rows, spread over all values that a hash may have, in the same order for each label.
+
+        Those of a sample lie below its bounds: all of its rows, or all of one label, would be in its first bucket.
+        """
+        return hashes.astype(np.int64) * ALL // np.where(y == 1, self.positive, self.negative)
+
 
 ALL_ROWS = Bounds()
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -30,6 +30,10 @@ _OLD_SECONDS = 3600
 
 _open: set[Path] = set()
 """The folders of the trainings of this process."""
+
+
+class ScratchFullError(RefusedError):
+    """The scratch disk is too small. Another machine, or another limit, may do the same work."""
 
 
 class Scratch:
@@ -58,6 +62,11 @@ class Scratch:
         if problems:
             found = f"{content} takes {needed:,} bytes: {rows:,} rows of {row_bytes} bytes"
             raise self._refusal([found, *problems])
+
+    def create(self, path: Path) -> IO[bytes]:
+        """Open a file of the folder for `append`, in place of one with this name."""
+        self._count(path, 0)
+        return path.open("wb")
 
     def append(self, file: IO[bytes], records: NDArray[Any]) -> None:
         """Write records to the end of an open file of the folder."""
@@ -88,7 +97,18 @@ class Scratch:
         path.unlink()
         self.written -= self._sizes.pop(path, 0)
 
-    def explain_full(self) -> RefusedError:
+    def clear(self, *patterns: str) -> None:
+        """Delete the files of the folder whose names match one of some patterns."""
+        for pattern in patterns:
+            for path in self.folder.glob(pattern):
+                self.delete(path)
+
+    def forget(self, paths: Iterable[Path]) -> None:
+        """Count no longer the files of the folder that a library deletes itself."""
+        for path in paths:
+            self.written -= self._sizes.pop(path, 0)
+
+    def explain_full(self) -> ScratchFullError:
         """Return the error of a disk that was full before the limit was reached."""
         free = shutil.disk_usage(self.folder).free
         return self._refusal(
@@ -101,8 +121,8 @@ class Scratch:
         if self._limit is not None and self.written > self._limit:
             raise self._refusal([f"its files need more than {self._limit:,} bytes, which training.resources.scratch allows"])
 
-    def _refusal(self, problems: list[str]) -> RefusedError:
-        return RefusedError(
+    def _refusal(self, problems: list[str]) -> ScratchFullError:
+        return ScratchFullError(
             "The scratch disk of the training is too small",
             problems,
             "Raise training.resources.scratch, or lower training.max_rows or training.window_days. "

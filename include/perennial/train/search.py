@@ -31,7 +31,7 @@ from perennial.train.holdout import StoredHoldout
 from perennial.train.job import TrainingJob
 from perennial.train.model import train_model
 from perennial.train.prepare import read_examples, why_untrainable
-from perennial.train.scratch import Scratch
+from perennial.train.scratch import Scratch, ScratchFullError
 from perennial.train.search_outcome import MIN_DATES, read_outcome, stopped_address
 from perennial.train.servable import check_size
 from perennial.train.window import Window
@@ -199,6 +199,8 @@ def _try(job: TrainingJob, search: Search, trials: Sequence[Trial], window: Wind
         model = train_model(with_parameters(job.settings, parameters), window, job.seed, author=author)
         check_size(model.onnx, job.candidate)
         losses = _judge(job, model.onnx, late)
+    except ScratchFullError:
+        raise  # the trial may succeed on another machine
     except RefusedError as error:
         if not parameters and author is not None:
             raise  # the file of the author fails with the parameters of the YAML

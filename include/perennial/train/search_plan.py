@@ -21,7 +21,7 @@ from perennial.store.content_name import sha256
 from perennial.train.candidates import SEARCH_LIBRARIES, search_code_for, versions_for
 from perennial.train.history import split_features
 from perennial.train.job import Output
-from perennial.train.search_outcome import MIN_DATES, read_outcome
+from perennial.train.search_outcome import MIN_DATES, read_outcome, stopped_address
 
 if TYPE_CHECKING:
     from perennial.train.trainings import Trainings
@@ -41,12 +41,14 @@ class PlannedSearch:
     A search that has not ended yet.
 
     :param result: the address of its result
+    :param stopped: the address of the record that its limit of CPU seconds stopped it
     :param job: the address of its job file
     """
 
     date: date
     key: str
     result: str
+    stopped: str
     job: str
 
 
@@ -155,7 +157,7 @@ class Searches:
         body = job.encode()
         address = layout.job(sha256(body))
         trainings.lake.objects.create(address, body)
-        return PlannedSearch(begin, key, result, address)
+        return PlannedSearch(begin, key, result, stopped_address(result, self._search.cpu_seconds), address)
 
     def _result(self, begin: date) -> str:
         return self._trainings.lake.layout.search(self._trainings.candidate, begin, self._key(begin))

@@ -2,6 +2,7 @@
 The rows of a training's window, in buckets on scratch disk: memory holds one bucket at a time.
 
 A row's bucket is given by the first bits of the hash of its date and row key, and the rows of a bucket are ordered by that hash.
+In a sample the hash is spread over all values, so that its buckets are as large as those of all rows.
 So the files, batches and threads of writer and reader decide nothing, and each bucket is a random sample of the window.
 """
 
@@ -160,18 +161,20 @@ class WindowWriter:
         self._has_number = np.zeros(len(inputs.numbers), dtype=bool)
         self._bucket_rows = np.zeros(buckets, dtype=np.int64)
         _allow_open_files(buckets)
-        self._files: list[IO[bytes]] = [_path(scratch, bucket).open("wb") for bucket in range(buckets)]
+        self._files: list[IO[bytes]] = [scratch.create(_path(scratch, bucket)) for bucket in range(buckets)]
 
     def add(self, table: pa.Table) -> None:
         """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
         task = task_of(self._label)
         y = task.read_labels(table)
         task.check_range(y)
+        hashes = table[SAMPLE].to_numpy()
         if self._bounds != ALL_ROWS:
-            chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
+            chosen = self._bounds.choose(hashes, y)
             table, y = table.filter(chosen), y[chosen]
+            hashes = self._bounds.spread(hashes[chosen], y)
         records = np.empty(table.num_rows, dtype=record_type(self._inputs, self._label))
-        records["hash"] = table[SAMPLE].to_numpy()
+        records["hash"] = hashes
         records["y"] = y
         records["late"] = self._find_late(table)
         records["numbers"] = number_columns(table, self._inputs)

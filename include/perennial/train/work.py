@@ -34,8 +34,16 @@ def plan_search(lake: Lake, dates: Sequence[date], candidate: str) -> TrainingWo
     _log_search(lake, candidate, searches)
     wanted = [item.result for item in searches if item.date == plan.searches_on]
     first, jobs = searches[0], [item.job for item in searches]
-    has_ahead = len(jobs) > len(wanted)
-    return TrainingWork(candidate, first.date.isoformat(), first.key, wanted, jobs, has_ahead=has_ahead, is_search=True)
+    return TrainingWork(
+        candidate,
+        first.date.isoformat(),
+        first.key,
+        wanted,
+        jobs,
+        has_ahead=len(jobs) > len(wanted),
+        stopped={item.result: item.stopped for item in searches if item.result in wanted},
+        is_search=True,
+    )
 
 
 def plan_work(

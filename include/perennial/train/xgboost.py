@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_BINS = 256
+_CACHE = "bins"
+"""The first part of the names of the files that XGBoost writes to scratch disk."""
 
 MAX_SET_OF_CLASSES, MAX_SET_OF_NUMBERS = 16, 32
 """
@@ -106,7 +108,12 @@ def fit(
     }
     kind = xgboost.QuantileDMatrix if len(rows.bucket_rows) == 1 else xgboost.ExtMemQuantileDMatrix
     data = kind(_buckets_class()(rows), max_bin=_MAX_BINS, nthread=1, enable_categorical=True)
+    scratch = rows.window.scratch
+    pages = list(scratch.folder.glob(f"{_CACHE}*"))
+    for page in pages:
+        scratch.count(page)
     booster = xgboost.train(parameters, data, settings.trees)
+    scratch.forget(pages)  # XGBoost deletes them with the data
     log.info("XGBoost: %s trees of depth %s", settings.trees, parameters["max_depth"])
     return Trees(booster, from_xgboost, lambda some: booster.inplace_predict(some.columns, predict_type="margin"))
 
@@ -153,7 +160,7 @@ def _buckets_class() -> Callable[[MatrixFiles], xgboost.DataIter]:
             self._rows = rows
             self._types = _column_types(rows)
             self._next = 0
-            scratch = rows.window.scratch.folder / "bins"
+            scratch = rows.window.scratch.folder / _CACHE
             super().__init__(cache_prefix=str(scratch) if len(rows.bucket_rows) > 1 else None)
 
         def next(self, input_data: Callable[..., object]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -115,8 +116,34 @@ def test_rollback_to_an_earlier_release_of_the_same_version_bars_nothing(lab: La
     target = deploy(lab.lake, D1, runtime).released
     decide(lab, D2, weight=-0.05)
     deploy(lab.lake, D2, runtime)
-    found = rollback(lab.lake, reason="the lookups are off", who="ann", to=target, runtime=runtime)
+    for _ in range(2):
+        with suppress(RefusedError):  # the second time, it serves already
+            found = rollback(lab.lake, reason="the lookups are off", who="ann", to=target, runtime=runtime)
     assert (found.released, found.barred) == (target, [])
+    (item,) = read_chain(lab.lake).interventions
+    assert (item.barred, item.reason, item.target) == (None, "the lookups are off", target)
+
+
+def test_a_rollback_in_the_soak_of_a_later_deploy_is_no_interrupted_one(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    """The date was run again after a rollback, and its new model serves, unproven, when it is rolled back, too."""
+    good = forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    first = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    rollback(lab.lake, reason="wrong data", who="ann", runtime=runtime)
+    lab.correct(D2)
+    second = forced(lab, D2, weight=0.12)
+    with killed_at(monkeypatch, "soak"):
+        deploy(lab.lake, D2, runtime)
+    serves = read_active(lab.lake)
+    assert (runtime.version(str(serves.release)), serves.soaked) == (second, False)
+    plan = plan_rollback(lab.lake, runtime=runtime)
+    assert (plan.previous, plan.version, plan.bars) == (serves.release, good, [second])
+    found = rollback(lab.lake, reason="wrong again", who="ann", runtime=runtime)
+    assert (found.previous, found.version, found.barred) == (serves.release, good, [second])
+    assert [item.barred for item in read_chain(lab.lake).interventions] == [first, second]
 
 
 @pytest.mark.parametrize("named", [False, True])

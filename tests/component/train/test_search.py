@@ -22,6 +22,7 @@ from perennial.config.pipeline import Training
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
 from perennial.runtime import process_training
+from perennial.runtime.process_training import ProcessTrainer
 from perennial.runtime.trainer import trainer_arguments
 from perennial.settings import training_environment
 from perennial.stages import Run, stages_of
@@ -29,6 +30,7 @@ from perennial.train import __main__ as trainer_module
 from perennial.train import search as search_module
 from perennial.train.job import read_job
 from perennial.train.plan import plan_searches, plan_training
+from perennial.train.scratch import ScratchFullError
 from perennial.train.search_outcome import stopped_address
 from perennial.train.search_record import search_records
 from perennial.train.trainings import read_model
@@ -279,6 +281,34 @@ def test_a_limit_of_cpu_seconds_ends_a_search_without_a_result_and_a_higher_one_
     assert (len(result["trials"]), result["chosen"] != {}) == (4, True)
     # The result counts for every limit.
     assert plan_training(lake, LAST, "boosted").key == plan_training(raised, LAST, "boosted").key != stopped.key
+
+
+def test_the_work_of_a_search_that_was_stopped_is_done(lake_with: Callable[..., Lake]) -> None:
+    """A real trainer process runs it: its second trial would begin above the limit."""
+    lake = lake_with({**SEARCH, "cpu_seconds": 1, "trials": 200})
+    work = plan_search(lake, [LAST], "boosted")
+    assert work is not None
+    ProcessTrainer(lake).train(work)
+    assert not lake.objects.exists(work.manifests[0])
+    assert plan_search(lake, [LAST], "boosted") is None
+
+
+def test_a_full_scratch_disk_ends_a_search_and_refuses_no_trial(
+    lake_with: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_with(SEARCH)
+    (planned,) = plan_searches(lake, [LAST], "boosted")
+
+    def fail(*_: Any) -> None:
+        raise ScratchFullError("The scratch disk of the training is too small")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("perennial.train.model.store_matrix", fail)
+        with pytest.raises(ScratchFullError):
+            trainer_module.run_job(lake.objects, planned.job)
+    assert list(lake.objects.list(lake.layout.searches("boosted"))) == []
+    _, result = search(lake)
+    assert [trial["refused"] for trial in result["trials"]] == [None] * SEARCH["trials"]
 
 
 @pytest.mark.usefixtures("costly")

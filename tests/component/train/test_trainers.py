@@ -132,7 +132,7 @@ def test_a_window_of_one_class_is_skipped_and_the_other_dates_of_the_batch_are_t
     assert training is not None
     with caplog.at_level("INFO", logger="perennial.runtime"):
         trainer.train(training)
-    reason = f"the training window has {4 * ROWS} rows, all of them negative: a model needs both classes"
+    reason = f"the training window has {4 * ROWS} rows, all of them negative. A model needs both classes"
     assert f"Skipped logistic of {LAST}: {reason}" in caplog.text
     assert finish_training(lab.lake, plan).outcome == "done"
     skipped, again = plan_work(lab.lake, LAST, CANDIDATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,11 +12,12 @@ import pyarrow.compute as pc
 import pytest
 from lab import LAST, Lab, features_table, small_graph
 from scripted_cluster import ScriptedCluster, exits
-from steps import D1, D2, decide, forced
+from steps import D1, D2, D3, decide, forced
 
 from perennial.calendar import DataDays, days
 from perennial.collect.collect import collect
 from perennial.config.candidates import Blend
+from perennial.config.label import ClassesLabel, Label, NumberLabel
 from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.experiments import experiment
@@ -24,6 +26,7 @@ from perennial.experiments.experiment import ExperimentSettings, due_dates, open
 from perennial.lake.lake import Lake
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
+from perennial.report.walk_forward import walk_forward
 from perennial.runtime import pod_training
 from perennial.runtime.pod_training import PodTrainer
 from perennial.train.plan import plan_training
@@ -173,6 +176,22 @@ def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
     assert problems() == [main, "seldom: decided dates: 0; no champion"]
     forced(seldom, D2, 0.02)  # predicts the dates after its own
     assert problems() == [main, f"seldom: decided dates: 1; its first champion is of {D2}"]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        NumberLabel(column="temperature", predict="mean", known_after_days=2),
+        ClassesLabel(column="mode", classes=["idle", "normal", "boost"], known_after_days=2),
+    ],
+    ids=["number", "classes"],
+)
+def test_dates_whose_labels_are_not_known_yet_are_left_out(lab: Lab, label: Label) -> None:
+    forced(lab, D1, 0.1)
+    lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"label": label}))
+    with pytest.raises(RefusedError, match="on which all policies have a champion"):
+        compare({"main": lake, "same": lake}, D2, D3)
+    assert [day.labelled for day in walk_forward(lake, D1, D1).days] == [0]
 
 
 DATES = list(days(date(2026, 3, 1), date(2026, 3, 16)))

@@ -147,7 +147,7 @@ def test_a_window_of_one_class_trains_nothing(inputs: Inputs, make_rows: MakeRow
     reason = why_untrainable(Examples(window, StoredHoldout(None, 1, GRADES), 0, 0))
     found = "480 rows, all of them of the class 'worn'" if rows else "no rows with a label"
     assert reason is not None
-    assert f"the training window has {found}: a model needs several classes" in reason
+    assert f"the training window has {found}. A model needs several classes" in reason
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRow
     window = store_minutes(tmp_path, table, inputs, "median")
     reason = why_untrainable(Examples(window, StoredHoldout(None, 1, window.target.label), 0, 0))
     assert reason is not None
-    assert "480 rows, all of them with the label 7: a model needs different labels" in reason
+    assert "480 rows, all of them with the label 7. A model needs different labels" in reason
     assert not math.isnan(window.target.constant)
 
 

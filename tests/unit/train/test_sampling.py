@@ -16,6 +16,7 @@ from perennial.config.candidates import FAMILIES
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE_BITS
 from perennial.models.scoring import score
+from perennial.train import window as window_module
 from perennial.train.job import Sample
 from perennial.train.model import train_model
 from perennial.train.sampling import Bounds, Classes, choose_balanced, choose_uniform
@@ -47,6 +48,31 @@ def test_half_of_a_balanced_sample_is_of_the_rarer_class_if_there_are_so_many() 
     assert (many & (Y == 1)).sum() == CLASSES.positives
     other = choose_balanced(Sample(max_rows=4_000, kind="balanced"), Classes(CLASSES.positives, CLASSES.negatives))
     assert other == Bounds(bounds("balanced", 4_000).positive, bounds("balanced", 4_000).negative)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "balanced"])
+def test_each_bucket_of_a_sample_is_a_random_part_of_it(
+    inputs: Inputs, make_rows: Callable[..., pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(window_module, "BUCKET_ROWS", 1_000)
+    rows = make_rows(per_day=5_000)
+    rare = pa.array(rows["failed"].to_numpy() & (np.random.default_rng(3).random(rows.num_rows) < 0.3))
+    rows = rows.set_column(rows.column_names.index("failed"), "failed", rare)
+    positives = int(np.sum(rare.to_numpy(zero_copy_only=False)))
+    sample = Sample(max_rows=4_000, kind=kind)
+    chosen = (
+        choose_uniform(sample, rows.num_rows)
+        if kind == "uniform"
+        else choose_balanced(sample, Classes(rows.num_rows - positives, positives))
+    )
+    writer = WindowWriter(Scratch(tmp_path), inputs, LABEL, 4_000, chosen)
+    writer.add(rows)
+    window = writer.finish()
+    assert window.bucket_rows == pytest.approx([window.rows / 4] * 4, rel=0.1)
+    shares = [bucket.y.mean() for bucket in window.read()]
+    assert shares == pytest.approx([window.target.constant] * 4, abs=0.04)
+    late = [float(np.mean(bucket.y[len(bucket.y) // 2 :])) for bucket in window.read()]
+    assert late == pytest.approx([window.target.constant] * 4, abs=0.06), "the order within a bucket is random, too"
 
 
 @pytest.mark.tensorflow

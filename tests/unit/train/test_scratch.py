@@ -20,10 +20,11 @@ from windows import LABEL
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.train import scratch as folder_module
+from perennial.train.cells import store_cells
 from perennial.train.matrix_files import store_matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch, open_scratch
-from perennial.train.views import Dense
+from perennial.train.views import Dense, Table
 from perennial.train.window import WindowWriter, record_type
 
 MakeRows = Callable[..., pa.Table]
@@ -69,6 +70,23 @@ def test_a_matrix_that_no_longer_fits_is_refused(inputs: Inputs, make_rows: Make
         window = writer.finish()
         with pytest.raises(RefusedError, match=rf"(?s)its matrix takes .*480 rows.*{480 * size:,} are in use"):
             store_matrix(window, Dense(inputs, fit_preprocessing(window)))
+
+
+def test_a_view_takes_the_place_of_the_one_before(inputs: Inputs, make_rows: MakeRows) -> None:
+    """Each trial of a search, and the quantiles of an interval, see the window in a view of their own."""
+    with open_scratch() as scratch:
+        writer = WindowWriter(scratch, inputs, LABEL, 480)
+        writer.add(make_rows())
+        window = writer.finish()
+        rows = scratch.written
+        store_cells(store_matrix(window, Dense(inputs, fit_preprocessing(window, bins=8))))
+        cells = scratch.written - rows
+        assert 0 < cells
+        store_matrix(window, Table(inputs, fit_preprocessing(window)))
+        table = scratch.written - rows
+        store_cells(store_matrix(window, Dense(inputs, fit_preprocessing(window, bins=8))))
+        assert scratch.written == rows + cells != rows + table
+        assert scratch.written == sum(path.stat().st_size for path in scratch.folder.iterdir())
 
 
 def test_a_disk_that_is_full_is_a_refusal_with_numbers(temporary: Path) -> None:
