@@ -33,12 +33,10 @@ from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.choice import open_trainer
-from perennial.runtime.trainer import TrainingWork
 from perennial.spark.submit import submit
 from perennial.stages import stages_of
 from perennial.store.content_name import canonical_json, sha256
-from perennial.train.plan import plan_training
-from perennial.train.work import plan_search
+from perennial.train.work import plan_alone, plan_search
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +108,8 @@ def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: d
     for batch in split_batches(calendar, landed):
         without |= {day: reason for day, reason in _prepare(shared, batch).items() if day in wanted}
         ready = [day for day in batch if day in wanted and day not in without]
-        _train(experiment, ready)
-        for day in ready:
+        without |= _train(experiment, ready) if ready else {}
+        for day in [day for day in ready if day not in without]:
             try:
                 result = evaluate(experiment, day, run_id=f"experiment {name}", reader=reader)
             except PerennialError as error:
@@ -177,19 +175,40 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
     finish_analyse(lake, first)
 
 
-def _train(lake: Lake, days: Sequence[date]) -> None:
+def _train(lake: Lake, days: Sequence[date]) -> dict[date, str]:
+    """
+    Train all candidates for some dates, and return the dates that failed, with the reason.
+
+    If the trainings of all dates fail together, they are tried date by date.
+
+    :raises PerennialError: the first two dates fail, or the only one: the others would fail, too
+    """
+    try:
+        _train_together(lake, days)
+    except PerennialError as error:
+        if len(days) == 1:
+            raise
+        log.warning("Training date by date, because the trainings of %s to %s failed: %s", days[0], days[-1], error)
+    else:
+        return {}
+    failed: dict[date, str] = {}
+    for day in days:
+        try:
+            _train_together(lake, [day])
+        except PerennialError as error:
+            failed[day] = str(error)
+            if list(failed) == list(days[:2]):
+                raise
+    return failed
+
+
+def _train_together(lake: Lake, days: Sequence[date]) -> None:
     trainer = open_trainer(lake, candidates_at_once=1)
     for candidate in [name for stage in stages_of(lake.pipeline) for name in stage.candidates(lake.pipeline)]:
         if (search := plan_search(lake, days, candidate)) is not None:
             trainer.train(replace(search, key=sha256(canonical_json(list(search.jobs))), has_ahead=False))
-        plans = [plan_training(lake, day, candidate) for day in days]
-        jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
-        if jobs:
-            manifests = [str(plan.manifest_uri) for plan in plans if plan.jobs]
-            # A model's fingerprint does not name the experiment, and production may train the same model.
-            # The jobs hold the space that the model is written to.
-            key = sha256(canonical_json(jobs))
-            trainer.train(TrainingWork(candidate, str(days[-1]), key, manifests, jobs))
+        if (work := plan_alone(lake, days, candidate)) is not None:
+            trainer.train(work)
 
 
 def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 class Checkpoints:
     """
-    The checkpoints of one training, each written once: `<prefix><buckets done>.safetensors`.
+    The checkpoints of one training, each written once: `<prefix><buckets done>.safetensors`. Only the last one is kept.
 
     :param prefix: address of this training. It contains the fingerprint, so code, libraries, rows and seed are the same
     :param seconds: minimum time between two checkpoints
@@ -47,17 +47,21 @@ class Checkpoints:
         return last, load(stored.body)
 
     def save(self, buckets: int, state: Callable[[], Arrays]) -> None:
-        """Write a checkpoint after so many buckets of all epochs, unless the last one is recent."""
+        """Write a checkpoint after so many buckets of all epochs in place of earlier ones, unless the last one is recent."""
         if time.monotonic() - self._last < self._seconds:
             return
         from safetensors.numpy import save
 
         self._objects.create(self._uri(buckets), save(state()))
+        self._delete(earlier for earlier in self._list() if earlier < buckets)
         self._last = time.monotonic()
 
     def clear(self) -> None:
         """Delete all checkpoints, because the training is complete."""
-        for buckets in self._list():
+        self._delete(self._list())
+
+    def _delete(self, some: Iterable[int]) -> None:
+        for buckets in some:
             self._objects.delete(self._uri(buckets))
 
     def _list(self) -> list[int]:

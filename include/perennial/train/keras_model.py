@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import ModelProto, load
 
-from perennial.store.scratch import scratch_folder
 from perennial.train.author import Author
 from perennial.train.author_code import refuse_result
 from perennial.train.foreign import cause_of, include_model, refusal
 from perennial.train.graph import OPSETS, GraphBuilder
 from perennial.train.mlp import load_keras
+from perennial.train.scratch import open_scratch
 
 if TYPE_CHECKING:
     import keras
@@ -80,13 +78,13 @@ def _export(model: Any, columns: int, what: str) -> ModelProto:
     signature = [tf.TensorSpec((None, columns), tf.float32, name="matrix")]
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with (
-        tempfile.TemporaryDirectory(dir=scratch_folder()) as folder,
+        open_scratch() as scratch,
         tf.device("CPU:0"),
         warnings.catch_warnings(),
         _without_activity_losses(model),
     ):
         warnings.simplefilter("ignore")
-        path = Path(folder) / "model.onnx"
+        path = scratch.folder / "model.onnx"
         try:
             model.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSETS[""])
         except Exception as error:  # Keras and tf2onnx have no class for the failures of layers

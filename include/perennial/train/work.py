@@ -10,6 +10,7 @@ from perennial.config.candidates import parts_of, search_of
 from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
+from perennial.store.content_name import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_ahead, plan_comparisons, plan_searches, plan_training
 from perennial.train.search_plan import PlannedSearch
 
@@ -71,6 +72,28 @@ def plan_work(
     ahead = [*ahead, *plan_comparisons(lake, day, until or day, candidate)]
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
+
+
+def plan_alone(lake: Lake, days: Sequence[date], candidate: str) -> TrainingWork | None:
+    """
+    Return the work that trains one candidate for some dates of an experiment; None: there is nothing to do.
+
+    :param days: in order
+    :raises RefusedError: a training does not fit into the disk or the memory that it may take
+    """
+    _check_settings(lake, candidate)
+    plans = {day: plan for day in days if (plan := plan_training(lake, day, candidate)).jobs}
+    for day, plan in plans.items():
+        _check_parts(lake, day, candidate)
+        if plan.window:
+            _check_needs(lake, plan, day)
+    if not plans:
+        return None
+    jobs = list(dict.fromkeys(job for plan in plans.values() for job in plan.jobs))
+    # A model's fingerprint does not name the experiment, and production may train the same model.
+    # The jobs hold the space that the model is written to.
+    key = sha256(canonical_json(jobs))
+    return TrainingWork(candidate, str(days[-1]), key, [str(plan.manifest_uri) for plan in plans.values()], jobs)
 
 
 def _check_settings(lake: Lake, candidate: str) -> None:

@@ -29,6 +29,7 @@ from perennial.models.scoring import score
 from perennial.report.walk_forward import walk_forward
 from perennial.runtime import pod_training
 from perennial.runtime.pod_training import PodTrainer
+from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import plan_training
 from perennial.train.work import plan_work
 
@@ -261,3 +262,28 @@ def test_dates_on_which_a_policy_does_not_retrain_are_not_missed(
     found = run_experiment(lake, "weekly", ExperimentSettings(cadence="weekly"), DATES[0], DATES[-1])
     assert found.decisions == {}
     assert list(found.without) == [DATES[0], DATES[7], DATES[14]]
+
+
+class FailingTrainer:
+    """Trains nothing, and fails if some dates are among those to train."""
+
+    def __init__(self, *bad: date) -> None:
+        self.bad = {day.isoformat() for day in bad}
+        self.trained: list[tuple[str, str]] = []
+
+    def train(self, work: TrainingWork) -> None:
+        if found := sorted(day for day in self.bad if any(f"/{day}/" in uri for uri in work.manifests)):
+            raise RefusedError(f"no solution for {found[0]}")
+        self.trained += [(work.candidate, uri) for uri in work.manifests]
+
+
+def test_a_refused_training_costs_its_own_date_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = FailingTrainer(D2)
+    monkeypatch.setattr(experiment, "open_trainer", lambda lake, candidates_at_once: trainer)
+    assert experiment._train(lab.lake, [D1, D2, D3]) == {D2: f"no solution for {D2}"}
+    assert {candidate for candidate, _ in trainer.trained} == {"mlp", "logistic"}
+    trainer = FailingTrainer(D1, D2, D3)
+    with pytest.raises(RefusedError, match=f"no solution for {D2}"):
+        experiment._train(lab.lake, [D1, D2, D3])
+    with pytest.raises(RefusedError, match=f"no solution for {D3}"):
+        experiment._train(lab.lake, [D3])

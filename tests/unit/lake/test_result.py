@@ -53,8 +53,8 @@ STORED: list[tuple[Result, dict[str, Any]]] = [
         "outcome": "done", "date": TEXT, "decision": "HOLD", "reasons": ["why"], "forced": None, "incumbent": "mlp-0",
         "champion": "mlp-0", "why": "promoted", "note": "",
         "barred": [{
-            "date": TEXT, "release": None, "barred": "mlp-1", "who": "ann", "reason": "it lies", "at": "2026-03-06T00:00:00+00:00",
-            "target": None
+            "date": TEXT, "release": None, "barred": "mlp-1", "who": "ann", "reason": "it lies",
+            "at": "2026-03-06T00:00:00+00:00", "target": None
         }],
         "candidates": [{"name": "mlp", "delta": None}],
     }),
