@@ -114,7 +114,9 @@ def backfill(
 def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and print its result."""
     from perennial.display.metrics import format_metric, label_of
-    from perennial.experiments.experiment import ExperimentSettings, run_experiment
+    from perennial.evaluate.chain import incumbent
+    from perennial.evaluate.chain_store import read_chain
+    from perennial.experiments.experiment import ExperimentSettings, open_experiment, run_experiment
     from perennial.tasks.task import task_of
 
     began = time.monotonic()
@@ -136,8 +138,8 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
         print_line(f"  {day}: {format_details(decided.details())}; {label_of(loss)}: {', '.join(losses)}")
     for day, reason in list(result.without.items())[:MAX_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
-    if first == last:
-        return  # a champion predicts the dates after its own
+    if any(incumbent(read_chain(one), last) is None for one in (lake, open_experiment(lake, name))):
+        return  # nothing to compare: a champion predicts the dates after its own
     compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
     print_line(f"`{compare}` compares it with production", style="dim")
 

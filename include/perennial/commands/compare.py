@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, chosen_date, chosen_lake
-from perennial.commands.output import print_json, print_line, print_table, problems
+from perennial.commands.output import counted, print_json, print_line, print_table, problems
 from perennial.display.metrics import format_metric, label_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def compare(
         ]
         print_json({"pipeline": lake.pipeline.name, "dates": comparison.dates, "policies": policies})
         return
-    print_line(f"{comparison.dates} dates on which every policy has a champion, each judged on its own rows")
+    print_line(f"{counted(comparison.dates, 'date')} on which every policy has a champion, each judged on its own rows")
     second = ["ROC AUC"] if comparison.task.is_classes else []
     columns = (
         "policy",
@@ -77,7 +78,11 @@ def of_space(lake: Lake, name: str | None) -> Lake:
 
 
 def _format_interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.mid:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+    if interval is None:
+        return ""
+    if not (isfinite(interval.low) and isfinite(interval.high)):
+        return f"{interval.mid:.4f} (too few dates for an interval)"
+    return f"{interval.mid:.4f} ({interval.low:.4f} to {interval.high:.4f})"
 
 
 def _format_metric(value: float | None) -> str:

@@ -27,9 +27,11 @@ from perennial.collect.drops import complete_dates
 from perennial.config.candidates import unfit_candidates
 from perennial.config.pipeline import Gate, NumberLabel, Pipeline, Training
 from perennial.errors import DropRefusedError, PerennialError, RefusedError
+from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
 from perennial.evaluate.recorded import Evaluated
 from perennial.lake.lake import Lake
+from perennial.lake.layout import Layout
 from perennial.lake.result import Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.choice import open_trainer
@@ -66,7 +68,9 @@ class ExperimentResult:
 
 def open_experiment(lake: Lake, name: str, settings: ExperimentSettings | None = None) -> Lake:
     """
-    Return the lake of an experiment on a pipeline. With `settings`, create the experiment if it does not exist.
+    Return the lake of an experiment on a pipeline.
+
+    With `settings`, create the experiment if it does not exist, or has other settings and has decided nothing.
 
     :raises RefusedError: the name is not valid, the experiment does not exist, or it has other settings
     """
@@ -78,20 +82,27 @@ def open_experiment(lake: Lake, name: str, settings: ExperimentSettings | None =
     layout = replace(lake.layout, space=name)
     if settings is not None:
         _apply(lake.pipeline, settings)  # refuse invalid settings before they are stored under the name
+        if settings != _read_settings(lake, layout) and not read_chain(replace(lake, layout=layout)).entries:
+            lake.objects.delete(layout.experiment)
         lake.objects.create(layout.experiment, canonical_json({"format": 1, **settings.model_dump(mode="json")}))
-    stored = lake.objects.read(layout.experiment)
-    if stored is None:
+    if (existing := _read_settings(lake, layout)) is None:
         raise RefusedError(
             f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` creates one."
         )
-    body: dict[str, Any] = stored.json()
-    existing = ExperimentSettings.model_validate({key: value for key, value in body.items() if key != "format"})
     if settings is not None and existing != settings:
         raise RefusedError(
             f"Experiment {name!r} has other settings: {_format_settings(existing)}, asked for {_format_settings(settings)}",
             remedy="Use another name: one name is one policy, so that its dates can be compared.",
         )
     return replace(lake, pipeline=_apply(lake.pipeline, existing), layout=layout)
+
+
+def _read_settings(lake: Lake, layout: Layout) -> ExperimentSettings | None:
+    """Return the stored settings of an experiment; None: it does not exist."""
+    if (stored := lake.objects.read(layout.experiment)) is None:
+        return None
+    body: dict[str, Any] = stored.json()
+    return ExperimentSettings.model_validate({key: value for key, value in body.items() if key != "format"})
 
 
 def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: date, last: date) -> ExperimentResult:

@@ -206,7 +206,8 @@ class PipelineData:
         `rows` and `holdout` have numpy arrays: `x`, `y` and others (`help(training.rows)`).
 
         :param view: "matrix": imputed, standardised, one-hot; "table": numbers with NaN, and places of classes, for trees
-        :raises RefusedError: the history of the date is insufficient, or its rows do not fit into memory
+        :raises RefusedError: the history of the date is insufficient, no run has analysed all of it yet, or its rows do not fit
+            into memory
         """
         from perennial.frames.training import read_training
 

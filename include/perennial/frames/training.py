@@ -43,12 +43,17 @@ class TrainingData:
     holdout: AuthorRows
     task: Task
 
+    def __repr__(self) -> str:
+        """Return the numbers of rows and of columns."""
+        rows, holdout = len(self.rows.y), len(self.holdout.y)
+        return f"<training on {rows:,} rows, holdout of {holdout:,}, {len(self.rows.columns)} columns, {self.task.name}>"
+
 
 def read_training(lake: Lake, day: date, view: str) -> TrainingData:
     """
     Read the rows of a date's training in a view, "matrix" or "table".
 
-    :raises RefusedError: there is no such view, or the rows are too few, or they do not fit into memory or on the disk
+    :raises RefusedError: there is no such view, or as `plan_rows`
     """
     if view not in VIEWS:
         remedy = did_you_mean(view, VIEWS).strip() or f"Pass {' or '.join(VIEWS)}."

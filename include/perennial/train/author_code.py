@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +66,9 @@ class AuthorRows:
     :param spread: the standard deviation of the labels; 1 for classes
     """
 
-    x: Numbers
-    y: Labels
-    late: NDArray[np.bool_]
+    x: Numbers = field(repr=False)
+    y: Labels = field(repr=False)
+    late: NDArray[np.bool_] = field(repr=False)
     columns: tuple[str, ...]
     categories: tuple[int, ...]
     center: float

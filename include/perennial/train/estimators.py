@@ -94,7 +94,7 @@ def _convert(model: Any, graph: GraphBuilder, view: Encoded, what: str, options:
             warnings.simplefilter("ignore")
             converted = convert_sklearn(model, initial_types=matrix, target_opset=dict(OPSETS), options=options)
     except Exception as error:  # skl2onnx has no class for the failures of its converters
-        raise refusal(what, [f"skl2onnx: {cause_of(error, 300)}"], _REMEDY) from None
+        raise refusal(what, [f"skl2onnx: {cause_of(error, 200)}"], _REMEDY) from None
     return include_model(graph, converted, converted.graph.output[-1].name, view.as_floats(graph), what, _REMEDY)
 
 

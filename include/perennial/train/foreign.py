@@ -94,9 +94,12 @@ def _reads_outside(body: GraphProto) -> bool:
     return not read <= {*defined, ""} or any(_bodies(node) for node in body.node)
 
 
-def cause_of(error: Exception, length: int = 500) -> str:
+def cause_of(error: Exception, length: int = 300) -> str:
     """Return the class and the text of an exporter's error in one line: exporters have no class for all their failures."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}"
+    text = " ".join(str(error).split())
+    if len(text) > length:
+        text = f"{text[:length].rpartition(' ')[0] or text[:length]} …"
+    return f"{type(error).__name__}: {text}"
 
 
 def refusal(what: str, problems: list[str], remedy: str) -> RefusedError:

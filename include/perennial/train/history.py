@@ -52,11 +52,16 @@ def untrainable_dates(lake: Lake, wanted: Collection[date]) -> dict[date, str]:
     A drop that is refused, or that breaks the present contract, is a gap. Features of a drop that was deleted from the landing
     zone are still used. The answer does not depend on what has run so far, nor on the order of a backfill.
     """
+    reasons = {day: split.too_little for day, split in whole_splits(lake, wanted).items()}
+    return {day: explain_skip(lake, day, reason) for day, reason in reasons.items() if reason}
+
+
+def whole_splits(lake: Lake, wanted: Collection[date]) -> dict[date, Split]:
+    """Return the split of each date as it would be if everything that has landed were analysed."""
     calendar, usable = lake.pipeline.calendar, usable_history(lake, wanted)
     for source in lake.pipeline.sources:
         usable -= unfit_drops(lake, source, usable).keys()
-    reasons = {day: calendar.split(day, usable).too_little for day in wanted}
-    return {day: explain_skip(lake, day, reason) for day, reason in reasons.items() if reason}
+    return {day: calendar.split(day, usable) for day in wanted}
 
 
 def usable_history(lake: Lake, wanted: Collection[date]) -> set[date]:

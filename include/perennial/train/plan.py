@@ -14,7 +14,7 @@ from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.store.json_value import JsonValue
-from perennial.train.history import explain_skip
+from perennial.train.history import explain_skip, whole_splits
 from perennial.train.job import TrainingJob
 from perennial.train.search_plan import PlannedSearch
 from perennial.train.trainings import Trainings, read_model
@@ -158,19 +158,28 @@ def plan_rows(lake: Lake, day: date, settings: Family) -> TrainingJob:
     Return a job that has the rows of the trainings of a date. It is not stored.
 
     :param settings: the family for which the rows must fit into memory and on the disk
-    :raises RefusedError: the history is insufficient, or the rows do not fit
+    :raises RefusedError: the date has no training, no run has analysed its dates yet, or its rows do not fit
     """
     from perennial.train.needs import Limits, check_needs, estimate_needs
 
     pipeline = lake.pipeline
+    pipeline.calendar.check_data(day)
     trainings = Trainings(lake, next(iter(pipeline.training.candidates)))
-    what, split = f"Pipeline {pipeline.name!r}: the training of {day}", trainings.split(day)
-    if split.too_little:
-        raise RefusedError(f"{what} is skipped", [explain_skip(lake, day, split.too_little)])
-    _require_analysed(trainings, day)
+    split, whole = trainings.split(day), whole_splits(lake, [day])[day]
+    if whole.too_little:
+        remedy = f"training.min_days is {pipeline.training.min_days}: choose a later date, or land earlier ones."
+        reason = explain_skip(lake, day, whole.too_little)
+        raise RefusedError(f"Pipeline {pipeline.name!r}: {day} has insufficient history", [reason], remedy)
+    missing = sorted({*whole.window, *whole.holdout} - {*split.window, *split.holdout}) or trainings.unlabelled(day)
+    if missing or trainings.features.get_complete(day) is None:
+        dates = f"{missing[0]} to {missing[-1]}" if len(missing) > 1 else f"{(missing or [day])[0]}"
+        raise RefusedError(
+            f"Pipeline {pipeline.name!r}: the training of {day} needs {dates}, which no run has analysed yet",
+            remedy=f"Run it: `perennial run {pipeline.name} --date {day}`, or `perennial backfill … --as NAME`, which releases nothing.",
+        )
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
     needs = estimate_needs("rows", settings, pipeline.inputs, pipeline.label, trainings.rows(day), split.window, *limits)
-    check_needs(needs, Limits.of(pipeline), what)
+    check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {day}")
     return trainings.make_job(day)
 
 

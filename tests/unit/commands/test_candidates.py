@@ -77,7 +77,7 @@ def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
     (folder / "candidates").mkdir()
     for name, source in zip(("wide", "deep", "stack"), documented(page, "python")[:3], strict=True):
         (folder / "candidates" / f"{name}.py").write_text(source)
-    install, trust, commands, experiment = documented(page, "sh")
+    install, trust, commands, experiment, base = documented(page, "sh")
     assert install.strip() == "make torch"
     monkeypatch.setitem(environment.PYTHONS, environment.TORCH, Path(sys.executable))  # as if it had been run
     monkeypatch.setenv(*trust.strip().split("="))
@@ -87,8 +87,8 @@ def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
         assert run_command(words) == 0
     text = capsys.readouterr().out
     assert "✓ machine_faults" in text
-    assert (
-        "--as own --candidates logistic,boosted,stack" in experiment
-    )  # the commands of experiments are tested with a lake of trained dates
+    # The commands of experiments are tested with a lake of trained dates.
+    assert "--as own --candidates logistic,boosted,stack" in experiment
+    assert "compare base own" in base
     assert "estimator sklearn.ensemble.RandomForestClassifier, params n_estimators 200, min_samples_leaf 20" in text
     assert "sklearn estimator required params none" in " ".join(text.split())

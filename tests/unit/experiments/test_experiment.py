@@ -62,10 +62,13 @@ def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None
     assert open_experiment(lake, "short-2").pipeline == own.pipeline
 
 
-def test_a_name_is_one_policy(lake: Lake) -> None:
-    open_experiment(lake, "weekly", ExperimentSettings(cadence="weekly"))
+def test_a_name_is_one_policy_once_it_has_decided(lab: Lab) -> None:
+    open_experiment(lab.lake, "weekly", ExperimentSettings(candidates=("logistic",)))
+    weekly = open_experiment(lab.lake, "weekly", ExperimentSettings(cadence="weekly"))
+    assert list(weekly.pipeline.training.candidates) == list(lab.pipeline.training.candidates)
+    forced(Lab(weekly, lab.catalog), D1, 0.1)
     with pytest.raises(RefusedError, match="has other settings: cadence weekly, asked for cadence weekly, window_days 60"):
-        open_experiment(lake, "weekly", ExperimentSettings(cadence="weekly", window_days=60))
+        open_experiment(lab.lake, "weekly", ExperimentSettings(cadence="weekly", window_days=60))
 
 
 @pytest.mark.parametrize("name", ["main", "Main", "a/b", "", "1st", "x" * 41, "../main"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from sklearn.metrics import log_loss
 import perennial
 from perennial.config.candidates import File
 from perennial.config.label import ClassesLabel, Label, NumberLabel
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import DateRefusedError, RefusedError
 from perennial.frames.pipeline_data import PipelineData
 from perennial.lake.lake import Lake
 from perennial.train.__main__ import run_job
@@ -73,10 +74,10 @@ def test_they_are_the_rows_that_a_file_gets(lab: Lab, tmp_path: Path) -> None:
 def test_the_documented_example_runs(
     lab: Lab, documented: Callable[[str, str], list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = documented("docs/how-to/bring-your-own-model.md", "python")[-1]
+    text = documented("docs/how-to/bring-your-own-model.md", "python")[3]
     monkeypatch.setattr(perennial, "open", {"machine_faults": PipelineData(lab.lake)}.__getitem__)
     exec(compile(text.replace("2026-03-07", LAST.isoformat()), "example", "exec"))  # noqa: S102
-    assert f"({WINDOW * ROWS}, 6)" in capsys.readouterr().out
+    assert f"<training on {WINDOW * ROWS} rows" in capsys.readouterr().out
 
 
 def test_a_table_has_nulls_and_the_places_of_classes(lab: Lab) -> None:
@@ -116,9 +117,11 @@ def test_a_class_that_the_window_lacks_has_no_place_in_the_holdout(lab: Lab) -> 
 
 def test_dates_without_a_training_are_refused_with_the_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PipelineData(lab.lake)
-    with pytest.raises(RefusedError, match="the training of 2026-03-03 is skipped: 3 of 8 days"):
+    with pytest.raises(RefusedError, match=r"2026-03-03 has insufficient history: 3 of 8 days. training.min_days is 8"):
         data.training(START + timedelta(days=2))
-    with pytest.raises(PerennialError, match=r"Run analyse of 2026-03-15 first"):
+    with pytest.raises(DateRefusedError, match="2026-02-28 is outside its dates"):
+        data.training(START - timedelta(days=1))
+    with pytest.raises(RefusedError, match=r"needs 2026-03-15, which no run has analysed yet. Run it: `perennial run"):
         data.training(LAST + timedelta(days=1))
     with pytest.raises(RefusedError, match=r"no view 'tabel'.*Did you mean 'table'"):
         data.training(LAST, view="tabel")
@@ -130,3 +133,17 @@ def test_dates_without_a_training_are_refused_with_the_reason(lab: Lab, monkeypa
     lab.write_table("features", of_one_class(LAST), "date")
     with pytest.raises(RefusedError, match="480 rows, all of them negative"):
         data.training(LAST)
+
+
+def test_a_date_whose_history_is_not_analysed_yet_is_not_read_in_part(lab: Lab, s3: Any, land_drops: Callable[..., None]) -> None:
+    land_drops(s3.put, lab.pipeline, START, LAST)
+    table, gap = features_table(), LAST - timedelta(days=9)
+    lab.write_table("features", table.filter(pa.compute.not_equal(table["date"], gap)), "date")
+    with pytest.raises(RefusedError, match=f"the training of {LAST} needs {gap}, which no run has analysed yet"):
+        PipelineData(lab.lake).training(LAST)
+
+
+def test_a_training_is_shown_in_a_line(lab: Lab) -> None:
+    training = PipelineData(lab.lake).training(LAST, view="table")
+    assert repr(training) == f"<training on {WINDOW * ROWS} rows, holdout of {HOLDOUT * ROWS}, 6 columns, binary>"
+    assert len(repr(training.rows)) < 300
