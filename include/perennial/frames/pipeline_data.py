@@ -99,7 +99,7 @@ class PipelineData:
             stored = self._stored(name)
         elif first is None:
             raise RefusedError(
-                f"Table {name!r} has dates, and none was asked for", remedy=f"Pass the first and the last: {self._held(name)}."
+                f"Table {name!r} has dates, and the first is missing", remedy=f"Pass the first and the last: {self._held(name)}."
             )
         else:
             stored, days = self._rows_of(name, read_range(first, last))

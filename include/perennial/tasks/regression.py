@@ -78,21 +78,23 @@ class RegressionTask:
             )
         y = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
         with np.errstate(over="ignore"):
-            self._refuse(y, ~np.isfinite(y.astype(np.float32)), "a finite 32-bit number")
+            self._refuse(y, ~np.isfinite(y.astype(np.float32)), "a finite 32-bit number", "")
         return y
 
     def check_range(self, y: Labels) -> None:
         """Refuse labels outside of the range. Reports read labels of a time when it was wider."""
         if self.label.range is not None:
             least, most = self.label.range
-            self._refuse(y, (y < least) | (y > most), f"a number from {least!r} to {most!r}, as label.range says")
+            self._refuse(
+                y, (y < least) | (y > most), f"a number from {least!r} to {most!r}, as label.range says", ", or widen label.range"
+            )
 
-    def _refuse(self, y: Labels, wrong: NDArray[np.bool_], allowed: str) -> None:
+    def _refuse(self, y: Labels, wrong: NDArray[np.bool_], allowed: str, or_else: str) -> None:
         if wrong.any():
             raise RefusedError(
                 f"Label {self.label.column!r}: {int(wrong.sum())} of {len(y)} rows have a label that is not {allowed}; "
                 f"the first is {float(y[np.argmax(wrong)])!r}",
-                remedy="Leave these rows out in the SQL of the label, limit it with LEAST and GREATEST, or widen label.range.",
+                remedy=f"Leave these rows out in the SQL of the label, or limit it with LEAST and GREATEST{or_else}.",
             )
 
     def losses(self, y: Labels, p: Floats) -> Floats:

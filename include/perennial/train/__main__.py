@@ -205,7 +205,7 @@ def warn_of_constant(task: LearningTask, loss: float | None, y: Labels, constant
     metric = label_of(task.loss_name)
     text = (
         f"its {metric} on the holdout is {format_metric(loss)}, and that of the constant forecast of the window, "
-        f"{format_constant(constant)}, is {format_metric(of_constant)}: the model knows less than that"
+        f"{format_constant(constant)}, is {format_metric(of_constant)}: the model is worse than the constant"
     )
     log.warning("%s", text)
     return [text]

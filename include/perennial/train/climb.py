@@ -17,9 +17,9 @@ def climb(steps: Sequence[T], losses_at: Callable[[T], Floats]) -> T:
     """
     Go from a step to the next as long as that gains more than a standard error, and return the last one.
 
-    Losses that are no finite numbers gain nothing; any others gain on them.
+    Losses that are not finite gain nothing; any others gain on them.
 
-    :param losses_at: returns the losses on rows of the window's last dates of a fit without them, at a step
+    :param losses_at: fits at a step without the window's last dates, and returns the losses of their rows
     """
     at, *others = steps
     before = losses_at(at)

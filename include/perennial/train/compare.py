@@ -71,7 +71,7 @@ def compare(
     :param candidate: its name, for the message
     :param spread: the standard deviation of the labels of a regression: the difference is given in it
     :param output: another output of the graph than its first one
-    :raises RefusedError: they differ by more than MAX_DIFFERENCE, are no finite numbers, or one of the two fails
+    :raises RefusedError: they differ by more than MAX_DIFFERENCE, are not finite, or one of the two fails
     """
     exported = Graph(graph, output)
     largest, differing, count = 0.0, list[str](), 0
@@ -92,8 +92,8 @@ def compare(
             differing.append(f"{some.name(row)}: library {_format(expected[row])}, graph {_format(found[row])}")
     if count:
         raise RefusedError(
-            f"{candidate}: the exported graph answers {count:,} rows otherwise than the library that trained it, "
-            f"by up to {largest:.2g}, at most {MAX_DIFFERENCE:.0e} is allowed",
+            f"{candidate}: the exported graph differs from the library that trained it on {count:,} rows, "
+            f"by up to {largest:.2g} (limit {MAX_DIFFERENCE:.0e})",
             differing,
             "The model is not stored. Change the parameters of this candidate or leave it out, and report the case.",
         )
@@ -117,7 +117,7 @@ def _require_finite(found: Floats, some: Rows, candidate: str) -> None:
     rows = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1)).tolist()
     if rows:
         raise RefusedError(
-            f"{candidate}: the answers to {len(rows):,} rows are no finite numbers",
+            f"{candidate}: the answers to {len(rows):,} rows are not finite",
             [f"{some.name(row)}: {_format(found[row])}" for row in rows[:_MAX_NAMED]],
             "Change its parameters, or bound the values that its layers and steps compute.",
         )

@@ -141,7 +141,7 @@ def estimator_problems(settings: Sklearn, task: str) -> Iterator[Problem]:
         yield ("estimator",), f"scikit-learn has no {path}.{did_you_mean(path, _paths_of(needed))}"
         return
     if needed not in (kinds := _kinds_of(kind)):
-        yield ("estimator",), f"{path} is {f'a {kinds[0]}' if kinds else 'no estimator'}, and task: {task} needs a {needed}"
+        yield ("estimator",), f"{path} is {f'a {kinds[0]}' if kinds else 'not an estimator'}, and task: {task} needs a {needed}"
         return
     known = signature(kind).parameters
     if missing := [name for name, item in known.items() if item.default is Parameter.empty and name not in settings.params]:

@@ -136,16 +136,18 @@ def _estimator_problem(model: Any, kind: str, target: Target) -> str | None:
 
     name = type(model).__name__
     if (is_regressor if kind == "classifier" else is_classifier)(model):
-        return f"{name}, which is no {kind}"
+        return f"{name}, which is not a {kind}"
     if kind == "regressor":
         if not is_regressor(model):
-            return f"{name}, which is no regressor"
+            return f"{name}, which is not a regressor"
         return None
     classes, expected = getattr(model, "classes_", None), list(range(max(target.outputs, 2)))
-    if not hasattr(model, "predict_proba") or classes is None or list(classes) != expected:
-        return (
-            f"{name} without predict_proba, or not fitted to the labels {', '.join(map(str, expected[:-1]))} and {expected[-1]}"
-        )
+    if not hasattr(model, "predict_proba"):
+        return f"{name}, which has no predict_proba"
+    if classes is None:
+        return f"{name}, which is not fitted"
+    if list(classes) != expected:
+        return f"{name}, which is not fitted to the labels {', '.join(map(str, expected[:-1]))} and {expected[-1]}"
     return None
 
 

@@ -189,8 +189,8 @@ def _count_cells(inputs: Inputs) -> int:
 
 def _count_classes(inputs: Inputs) -> int:
     """Return about how many one-hot columns the categories have."""
-    derived = [parse_derived(inputs.derived[name]).function for name in inputs.categories]
-    return sum(_CLASSES.get(function, _CLASSES_OF_CATEGORY) for function in [*derived, *inputs.one_hot])
+    derived = (parse_derived(inputs.derived[name]).function for name in inputs.categories)
+    return sum(_CLASSES.get(function, _CLASSES_OF_CATEGORY) for function in derived) + _CLASSES_OF_CATEGORY * len(inputs.one_hot)
 
 
 class Limit(NamedTuple):

@@ -28,7 +28,7 @@ ROWS = 1000
 _REMEDY = (
     "Give `seed` to all that draws random numbers (`build` gets none: the global generators are seeded for it), "
     "and use neither the clock nor what an earlier call has left. "
-    "A rerun would else replace a model by another one."
+    "Otherwise a rerun would give a different model."
 )
 
 _reproducible: set[Author] = set()

@@ -17,7 +17,7 @@ from perennial.train.trainings import Trainings
 
 COLUMNS = ("search", "date", "trials", "parameters", "gain in window", "holdout, YAML", "holdout, chosen", "CPU-s")
 LEGEND = (
-    "Gain in window: the loss that the best trial saved on the dates by which it was chosen as the best, which flatters it. "
+    "Gain in window: the loss that the best trial saved on the dates by which it was chosen, so it is optimistic. "
     "Holdout: the loss on dates that the search did not see, with the parameters of the YAML and with the chosen ones. "
     "A stopped search met its limit of CPU seconds, and the parameters before it stay."
 )

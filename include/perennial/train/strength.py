@@ -1,4 +1,4 @@
-"""How much the rows of a window can tell: boosted trees are larger, and their leaves smaller, where there is more to learn."""
+"""The strength of a window: boosted trees are larger, and their leaves smaller, where its rows have more to teach."""
 
 from __future__ import annotations
 

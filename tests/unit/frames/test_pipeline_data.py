@@ -155,7 +155,7 @@ def test_dates_without_rows_are_refused_with_those_that_have_some(data: Pipeline
         data.features("2025-03-01", "2025-03-09")
     with pytest.raises(DateRefusedError, match="2026-03-01 is before the first date 2026-03-02"):
         data.features("2026-03-02", "2026-03-01")
-    with pytest.raises(RefusedError, match="'lookup_machine_rates' has dates, and none was asked for"):
+    with pytest.raises(RefusedError, match="'lookup_machine_rates' has dates, and the first is missing"):
         data.table("lookup_machine_rates")
 
 

@@ -121,7 +121,7 @@ def test_dates_without_a_training_are_refused_with_the_reason(lab: Lab, monkeypa
         data.training(START + timedelta(days=2))
     with pytest.raises(DateRefusedError, match="2026-02-28 is outside its dates"):
         data.training(START - timedelta(days=1))
-    with pytest.raises(RefusedError, match=r"needs 2026-03-15, which no run has analysed yet. Run it: `perennial run"):
+    with pytest.raises(RefusedError, match=r"needs 2026-03-15, which no run has analysed yet. Run `perennial run"):
         data.training(LAST + timedelta(days=1))
     with pytest.raises(RefusedError, match=r"no view 'tabel'.*Did you mean 'table'"):
         data.training(LAST, view="tabel")

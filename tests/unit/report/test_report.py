@@ -150,7 +150,7 @@ def test_the_page_shows_the_searches_for_parameters(report: WalkForward) -> None
     html = page(replace(report, searches=(search,)))
     cells = ["boosted", str(D1), "20", "max_depth 6, learning_rate 0.1", "0.01 ± 0.004", "0.3900", "0.3850", "31.2"]
     assert f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" in html
-    assert "which flatters it" in html
+    assert "so it is optimistic" in html
 
 
 def test_the_page_opens_without_a_network(report: WalkForward) -> None:

@@ -225,7 +225,7 @@ def test_a_converter_that_lies_is_found_out_by_the_comparison(
 ) -> None:
     window = window_of(make_rows(), inputs)
     model = train("file", window, source=source, view=view)
-    with pytest.raises(RefusedError, match=r"the exported graph answers [0-9,]+ rows otherwise than the library"):
+    with pytest.raises(RefusedError, match=r"the exported graph differs from the library that trained it on [0-9,]+ rows"):
         difference(model, window)
 
 
@@ -260,7 +260,7 @@ def test_the_signal_is_learnt_with_a_constant_column(
         ("keras", "def build(columns, task):\n    return 3\n", "build returned int, expected a network of Keras"),
         ("keras", "def build(columns, task):\n    return columns.x\n", r"line 2.*AttributeError.*columns\.x"),
         ("file", "def fit(rows, task, seed):\n    return rows\n", "fit returned AuthorRows"),
-        ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVC()\n", "SVC without predict_proba"),
+        ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVC()\n", "SVC, which has no predict"),
         ("file", XGBOOST.replace("40, ", "40, missing=0.0, "), "takes 0 for a null.*a null is NaN"),
         ("file", LIGHTGBM.replace("rows.y,", "1 - 2 * rows.y,"), "a model of the labels -1, 1, expected 0, 1"),
         ("keras", PRECISE, "answers in float64, expected float32.*set_floatx"),
@@ -273,7 +273,7 @@ def test_the_signal_is_learnt_with_a_constant_column(
         ("file", XGBOOST.replace("rows.x[", "rows.x[:, :3]["), "a model of 3 columns, expected 41"),
         ("file", LIGHTGBM.replace("LGBMClassifier(", "LGBMRegressor("), "the objective regression, expected binary"),
         ("file", XGBOOST.replace("40, ", "40, objective='binary:hinge', "), "the objective binary:hinge, expected"),
-        ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVR()\n", "SVR, which is no classifier"),
+        ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVR()\n", "SVR, which is not a class"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_candidate_is_refused_with_its_cause(
