@@ -175,7 +175,7 @@ def plan_rows(lake: Lake, day: date, settings: Family) -> TrainingJob:
         dates = f"{missing[0]} to {missing[-1]}" if len(missing) > 1 else f"{(missing or [day])[0]}"
         raise RefusedError(
             f"Pipeline {pipeline.name!r}: the training of {day} needs {dates}, which no run has analysed yet",
-            remedy=f"Run `perennial run {pipeline.name} --date {day}`, or `perennial backfill … --as NAME`, which releases nothing.",
+            remedy=f"Run `perennial run {pipeline.name} --date {day}`, or `perennial backfill … --as NAME`: it releases nothing.",
         )
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
     needs = estimate_needs("rows", settings, pipeline.inputs, pipeline.label, trainings.rows(day), split.window, *limits)

@@ -95,7 +95,7 @@ def test_rows_that_differ_are_named(inputs: Inputs, make_rows: MakeRows, window_
         compare(model.onnx, with_error, "net", rows_to_compare(inputs, window, holdout, ROW_KEY))
     text = str(refused.value)
     assert "net: the exported graph differs from the library" in text
-    assert "by up to 2e-05, at most 1e-05 is allowed" in text
+    assert "by up to 2e-05 (limit 1e-05)" in text
     assert "holdout, date 2024-02-26, slot" in text
     assert text.count("library 0.") == 5
 
