@@ -20,7 +20,7 @@ READS_THE_ENVIRONMENT = {
     "include/perennial/settings.py": "the settings themselves",
     "include/perennial/__init__.py": "sets a variable of ONNX Runtime before any import",
     "include/perennial/score/worker.py": "sets the same variable in Spark's workers, which lack the package",
-    "include/perennial/train/mlp.py": "sets variables of TensorFlow and Keras before their import",
+    "include/perennial/train/keras_training.py": "sets variables of TensorFlow and Keras before their import",
     "include/perennial/train/pytorch_model.py": "sets a variable of CUDA before the import of PyTorch",
     "include/stack/airflow_import.py": "puts on the environment that a service is started with",
     "include/stack/config.py": "builds the environment of the stack's processes",

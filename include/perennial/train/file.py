@@ -64,7 +64,7 @@ def fit(
 
 def _fit(rows: MatrixFiles, seed: int, author: Author) -> Fitted:
     if imports_one_of(author, "keras", "tensorflow"):
-        from perennial.train.mlp import load_keras
+        from perennial.train.keras_training import load_keras
 
         load_keras().utils.set_random_seed(seed)
     width, target = len(rows.names), rows.window.target

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call
 from perennial.train.keras_model import KerasModel, as_margin, check_graph
-from perennial.train.mlp import cosine, load_keras, loss_of, make_epoch, mean_loss
+from perennial.train.keras_training import cosine, load_keras, make_epoch, mean_loss
 from perennial.train.network import shortest, train_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.reproducible import fit_reproducibly
+from perennial.train.schedule import loss_of
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from perennial.train.author import Author
 from perennial.train.author_code import refuse_result
 from perennial.train.foreign import cause_of, include_model, refusal
 from perennial.train.graph import OPSETS, GraphBuilder
-from perennial.train.mlp import load_keras
+from perennial.train.keras_training import load_keras
 from perennial.train.scratch import open_scratch
 
 if TYPE_CHECKING:

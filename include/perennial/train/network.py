@@ -12,7 +12,7 @@ import numpy as np
 from perennial.errors import RefusedError
 from perennial.train.author import Author
 from perennial.train.author_code import failures_of
-from perennial.train.mlp import (
+from perennial.train.schedule import (
     LOG_LOSS,
     MIN_STEPS,
     choose_batch,

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call, failures_of
 from perennial.train.estimators import seed_libraries
-from perennial.train.mlp import CLASSES, LOG_LOSS, Loss, loss_of
 from perennial.train.network import shortest, train_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.pytorch_model import PyTorchModel, check_network, flat, load_torch
 from perennial.train.reproducible import fit_reproducibly
+from perennial.train.schedule import CLASSES, LOG_LOSS, Loss, loss_of
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:

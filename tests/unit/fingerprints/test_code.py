@@ -145,6 +145,9 @@ def test_what_decides_a_result_counts(result: str, module: str) -> None:
     [
         ("mlp", "perennial.train.logistic"),
         ("logistic", "perennial.train.mlp"),
+        ("file", "perennial.train.mlp"),
+        ("keras", "perennial.train.mlp"),
+        ("pytorch", "perennial.train.keras_training"),
         ("mlp", "perennial.train.author_code"),
         ("sklearn", "perennial.train.author_code"),
         ("evaluate", "perennial.train.mlp"),

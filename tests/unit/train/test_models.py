@@ -23,9 +23,11 @@ from perennial.store.content_name import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.holdout import StoredHoldout
+from perennial.train.keras_training import load_keras
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Examples, why_untrainable
+from perennial.train.schedule import choose_batch, choose_epochs
 from perennial.train.views import ViewGraph
 from perennial.train.window import Window
 
@@ -131,7 +133,7 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
     prefix = f"{s3.lake}/models/x.checkpoints/"
     with pytest.raises(Lost):
         train_model(Mlp(), window, 7, LosingNode(s3.objects, prefix, seconds=0))
-    mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
+    load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     again = Checkpoints(s3.objects, prefix, seconds=0)
     assert digests(train_model(Mlp(), window, 7, again)) == whole
     assert len(list(s3.objects.list(prefix))) == 1, "only the last one is kept"
@@ -185,8 +187,8 @@ def test_progress_of_each_epoch_is_logged(
     [(1, 32, 300), (480, 32, 20), (2_014, 32, 5), (7_000, 128, 6), (25_650, 512, 6), (30_720, 512, 5), (80_000, 512, 5)],
 )
 def test_a_small_window_gets_small_batches_and_as_many_epochs_as_give_300_steps(rows: int, batch: int, epochs: int) -> None:
-    assert mlp.choose_batch(rows) == batch
-    assert mlp.choose_epochs(math.ceil(rows / batch)) == epochs
+    assert choose_batch(rows) == batch
+    assert choose_epochs(math.ceil(rows / batch)) == epochs
 
 
 def test_the_network_learns_from_few_rows(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:

@@ -19,7 +19,7 @@ from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score
 from perennial.tasks.task import task_of
-from perennial.train import linear, mlp, xgboost
+from perennial.train import linear, schedule, xgboost
 from perennial.train import window as window_module
 from perennial.train.blend import answerer, blend
 from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
@@ -148,7 +148,7 @@ def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRow
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(("family", "efforts"), [("mlp", mlp._EFFORTS), ("keras", mlp._EFFORTS[:1])])
+@pytest.mark.parametrize(("family", "efforts"), [("mlp", schedule._EFFORTS), ("keras", schedule._EFFORTS[:1])])
 def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
     inputs: Inputs,
     make_rows: MakeRows,
@@ -158,8 +158,8 @@ def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
     family: str,
     efforts: tuple[tuple[int, float], ...],
 ) -> None:
-    monkeypatch.setattr(mlp, "_EFFORTS", efforts)
-    caplog.set_level("INFO", "perennial.train.mlp")
+    monkeypatch.setattr(schedule, "_EFFORTS", efforts)
+    caplog.set_level("INFO", "perennial.train.schedule")
     table = make_rows(days=8)
     rng = np.random.default_rng(4)
     certain = pa.array(table["load"].to_numpy() ** 2 / 50)

@@ -18,6 +18,7 @@ from perennial.models.scoring import to_arrays
 from perennial.store.content_name import sha256
 from perennial.train import cells, logistic, mlp, window
 from perennial.train.checkpoints import Checkpoints
+from perennial.train.keras_training import load_keras
 from perennial.train.layers import Layer, to_safetensors
 from perennial.train.medians import Medians
 from perennial.train.scratch import Scratch
@@ -194,7 +195,7 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(
     prefix = f"{s3.lake}/models/y.checkpoints/"
     with pytest.raises(InterruptedError):
         mlp.fit(matrix, Mlp(), 7, LosingNode(s3.objects, prefix, seconds=0))
-    mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
+    load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     assert sha256(mlp.fit(matrix, Mlp(), 7, Checkpoints(s3.objects, prefix, seconds=0)).weights) == whole
     last = 17 * 8  # 18 batches an epoch, in eight buckets
     assert list(s3.objects.list(prefix)) == [f"{prefix}{last}.safetensors"]
