@@ -11,8 +11,8 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake, served_lake
 from perennial.commands.endpoint import Endpoint, look
 from perennial.commands.output import print_json, print_line, print_table, stale_text
-from perennial.display.metrics import format_metric, found_in
-from perennial.errors import PipelineRefusedError, RefusedError
+from perennial.display.metrics import METRICS, format_metric, found_in
+from perennial.errors import PipelineRefusedError
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
@@ -30,19 +30,14 @@ def decisions(
     as_json: AsJson = False,
 ) -> None:
     """List decisions and interventions, or show one decision."""
-    from perennial.evaluate.chain_store import read_chain
+    from perennial.evaluate.chain_store import read_chain, require_entry
     from perennial.evaluate.champions import barred_versions, champion_of, champions, facts, to_json
 
     lake = served_lake(pipeline)
     chain = read_chain(lake)
     if date is not None:
         day = chosen_date(date)
-        entry = chain.get(day)
-        if entry is None:
-            known = (
-                f"Decisions exist for {min(chain.entries)} to {max(chain.entries)}." if chain.entries else "There is none yet."
-            )
-            raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision for {day}", remedy=known)
+        entry = require_entry(lake, chain, day)
         body = lake.objects.read_existing(entry.uri).json()
         champion = champion_of(chain, day)
         body = {**body, "named": champion.named, **facts(champion), "stale": champion.stale}
@@ -191,25 +186,6 @@ def _describe_state(entry: dict[str, Any]) -> str:
 def _describe(release: ListedRelease, endpoint: Endpoint) -> str:
     serves = endpoint.about(release.release) if release.serves else "serves" if release.release == endpoint.release else ""
     return "; ".join(text for text in (serves, release.why_barred) if text)
-
-
-METRICS = (
-    "roc_auc",
-    "pr_auc",
-    "log_loss",
-    "accuracy",
-    "brier",
-    "calibration_error",
-    "skill",
-    "squared_error",
-    "absolute_error",
-    "pinball_loss",
-    "bias",
-    "coverage",
-    "interval_coverage",
-    "interval_width",
-)
-"""All metrics of all tasks, in the order of a table."""
 
 
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:

@@ -5,6 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+METRICS = (
+    "roc_auc",
+    "pr_auc",
+    "log_loss",
+    "accuracy",
+    "brier",
+    "calibration_error",
+    "skill",
+    "squared_error",
+    "absolute_error",
+    "pinball_loss",
+    "bias",
+    "coverage",
+    "interval_coverage",
+    "interval_width",
+)
+"""All metrics of all tasks, in the order of a table."""
+
 _LABELS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
-from perennial.errors import LostRaceError
-from perennial.evaluate.chain import FORMAT, Chain, from_json, to_json
+from perennial.errors import LostRaceError, RefusedError
+from perennial.evaluate.chain import FORMAT, Chain, Entry, from_json, to_json
 from perennial.lake.lake import Lake
 from perennial.store import heads
 from perennial.store.objects import Stored
@@ -14,6 +15,18 @@ from perennial.store.objects import Stored
 def read_chain(lake: Lake) -> Chain:
     """Return the present decision log; it is empty for a pipeline without decisions."""
     return _parse(lake, lake.objects.read(lake.layout.chain))
+
+
+def require_entry(lake: Lake, chain: Chain, day: date) -> Entry:
+    """
+    Return the decision of a date.
+
+    :raises RefusedError: there is none; it names the dates that have one
+    """
+    if (entry := chain.get(day)) is not None:
+        return entry
+    known = f"Decisions exist for {chain.days[0]} to {chain.days[-1]}." if chain.entries else "There is none yet."
+    raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision for {day}", remedy=known)
 
 
 def update_chain(lake: Lake, change: Callable[[Chain], Chain]) -> Chain:

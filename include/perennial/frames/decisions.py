@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError, did_you_mean
-from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.chain_store import read_chain, require_entry
 from perennial.evaluate.champions import barred_versions, champion_of, champions
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake
@@ -106,11 +106,6 @@ def prediction_rows(lake: Lake, day: date, candidate: str) -> pa.Table:
 
 
 def _read_decision(lake: Lake, day: date) -> Mapping[str, Any]:
-    chain = read_chain(lake)
-    entry = chain.get(day)
-    if entry is None:
-        days = chain.days
-        known = f"Decisions exist for {days[0]} to {days[-1]}." if days else "There is none yet."
-        raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision for {day}", remedy=known)
+    entry = require_entry(lake, read_chain(lake), day)
     stored: Mapping[str, Any] = lake.objects.read_existing(entry.uri).json()
     return stored

@@ -52,11 +52,6 @@ def roc_auc(y: Integers, p: Floats) -> float | None:
     return _roc_auc(rank(y, p))
 
 
-def calibration_error(y: Integers, p: Floats) -> float:
-    """Return the expected calibration error: |mean p - mean y| over ten equal-sized bins of p, weighted by rows."""
-    return _calibration_error(y, p, rank(y, p))
-
-
 def all_metrics(y: Integers, p: Floats) -> dict[str, float | None]:
     """Return every metric by name."""
     ranked = rank(y, p)
@@ -77,6 +72,7 @@ def _roc_auc(ranked: Keys) -> float | None:
 
 
 def _calibration_error(y: Integers, p: Floats, ranked: Keys) -> float:
+    """Return the expected calibration error: |mean p - mean y| over ten equal-sized bins of p, weighted by rows."""
     rows = len(y)
     ends = np.cumsum([len(part) for part in np.array_split(np.empty(rows, dtype=np.bool_), _BINS)]).tolist()
     error, begin, before = 0.0, 0, 0
