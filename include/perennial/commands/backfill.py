@@ -15,6 +15,7 @@ import typer
 from perennial.backfill.again import Again
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, chosen_date
 from perennial.commands.output import counted, format_dates, format_details, print_json, print_line, problems
+from perennial.commands.progress import show_children
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def backfill(
     candidates: Annotated[str | None, typer.Option(help="With --as: candidates, separated by commas.")] = None,
     cadence: Annotated[Cadence, typer.Option(help="With --as: how often to retrain.")] = Cadence.DAILY,
     margin: Annotated[float | None, typer.Option(help="With --as: the gate's margin for both metrics.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="With --as: show all output of Spark and of the trainings.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -68,6 +70,7 @@ def backfill(
     from perennial.backfill.airflow_access import open_airflow
     from perennial.backfill.plan import plan_history
 
+    show_children(verbose)
     lake = checked_lake(pipeline)
     if name is not None:
         if only_plan or again is not Again.ALL:
@@ -79,9 +82,9 @@ def backfill(
         settings = {"cadence": cadence.value, "window_days": window, "candidates": wanted, "margin": margin}
         _experiment(lake, name, settings, chosen_date(first), chosen_date(last), as_json=as_json)
         return
-    if (window, candidates, cadence, margin) != (None, None, Cadence.DAILY, None):
+    if (window, candidates, cadence, margin, verbose) != (None, None, Cadence.DAILY, None, False):
         raise RefusedError(
-            "--window, --candidates, --cadence and --margin are for experiments",
+            "--window, --candidates, --cadence, --margin and --verbose are for experiments",
             remedy="Add --as NAME to run an experiment. Production takes these settings from pipeline.yaml.",
         )
     only_stale = again is Again.STALE
@@ -133,6 +136,8 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
         + ", ".join(f"{count} {decision}" for decision, count in counts.items())
     )
     loss = task_of(lake.pipeline.label).loss_name
+    if len(result.decisions) > MAX_SHOWN:
+        print_line(f"The last {MAX_SHOWN} of them:")
     for day, decided in list(result.decisions.items())[-MAX_SHOWN:]:
         losses = [f"{candidate} {format_metric(value)}" for candidate, value in decided.values_of(loss).items()]
         print_line(f"  {day}: {format_details(decided.details())}; {label_of(loss)}: {', '.join(losses)}")

@@ -30,6 +30,7 @@ Call = Callable[..., tuple[int, Any]]
         (["run", "--date", "2026-3-1"], 1, "Write it as YYYY-MM-DD"),
         (["run", "--date", "2026-02-01"], 1, "outside its dates"),
         (["run", "--date", "2999-01-01"], 1, "is in the future"),
+        (["backfill", "--from", "2026-03-01", "--to", "2026-03-02", "--verbose"], 1, "Add --as NAME"),
         (["predict"], 1, "Give one of --record, --file and --example"),
         (["predict", "--record", "{"], 1, "not valid JSON"),
         (["predict", "--file", "/no/such/file"], 1, "cannot be read"),
