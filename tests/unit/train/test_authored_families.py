@@ -127,6 +127,31 @@ def build(columns, task):
     again = keras.layers.Dense(len(columns))(end(rows))
     return keras.Model(rows, end(again))
 """
+STEPS = """
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA, TruncatedSVD
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import *
+from sklearn.random_projection import GaussianRandomProjection
+
+
+def fit(rows, task, seed):
+    steps = [
+        StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler(), Normalizer(), Binarizer(), PowerTransformer(),
+        QuantileTransformer(n_quantiles=50), PolynomialFeatures(), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+        TargetEncoder(cv=3), PCA(3), IncrementalPCA(3), KernelPCA(3, kernel="rbf"), TruncatedSVD(3, random_state=seed),
+        GaussianRandomProjection(4, random_state=seed), SelectKBest(k=4), SelectFromModel(LogisticRegression(max_iter=1000)),
+        RFE(LogisticRegression(max_iter=1000)), VarianceThreshold(), SimpleImputer(),
+        ColumnTransformer([("scaled", StandardScaler(), [0]), ("kept", "passthrough", [1, 2])]),
+    ]
+    union = FeatureUnion([(str(place), step) for place, step in enumerate(steps)])
+    return make_pipeline(union, StandardScaler(), LogisticRegression(max_iter=1000)).fit(rows.x, rows.y)
+"""
+"""The steps that the reference calls exact, but for those that warn on the rows of these tests."""
+
 OWN_STEP = """
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
@@ -186,6 +211,13 @@ def test_a_file_may_return_a_model_of_each_library(
     model = train("file", window, source=source, view=view)
     assert difference(model, window) < MAX_DIFFERENCE / 5
     assert train("file", window, source=source, view=view).onnx == model.onnx
+
+
+def test_the_steps_of_the_reference_become_exact_graphs(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, difference: Difference
+) -> None:
+    window = window_of(make_rows(), inputs)
+    assert difference(train("file", window, source=STEPS), window) <= MAX_DIFFERENCE
 
 
 def test_a_network_of_many_layers_has_the_same_graph_twice(
