@@ -51,10 +51,10 @@ class ProcessTrainer:
         family = self._settings.candidates[work.candidate].family
         limits = TrainerLimits(None if scratch is None else bytes_of(scratch), self._row_ms)
         try:
-            train(work.jobs, processes=processes, limits=limits, python=python_of(family))
+            train(work.jobs, processes=processes, limits=limits, python=python_of(family), name=work.name)
             if not work.is_done(self._objects):
                 raise PerennialError(
-                    f"The {'search' if work.is_search else 'training'} of {work.candidate} for {work.day} ended without a result",
+                    f"The {work.name} ended without a result",
                     remedy="If it has a file of its own, look for a call that ends the process, such as os._exit.",
                 )
         except PerennialError as error:
@@ -68,6 +68,7 @@ def train(
     processes: int = 1,
     limits: TrainerLimits = TrainerLimits(),  # noqa: B008 (frozen)
     python: str = sys.executable,
+    name: str = "",
 ) -> None:
     """
     Train jobs in one process, or in several in parallel, and pass on their output line by line (default: to the log).
@@ -77,6 +78,7 @@ def train(
 
     :param limits: those of each training
     :param python: the interpreter of the processes, whose environment may be another than this one's
+    :param name: the name of the work in errors; the addresses of the jobs if it is empty
     """
     say = on_line or (lambda line: log.info("%s", line))
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
@@ -99,13 +101,14 @@ def train(
             listener.join(_LAST_OUTPUT_SECONDS)
     for share, code, lines in zip(shares, codes, ends, strict=True):
         if code != 0:
-            raise _failure(share, code, list(lines))
+            raise _failure(name, share, code, list(lines))
 
 
-def _failure(jobs: Sequence[str], code: int, lines: Sequence[str]) -> PerennialError:
+def _failure(name: str, jobs: Sequence[str], code: int, lines: Sequence[str]) -> PerennialError:
     """Return the error of a trainer. It begins with the error that the trainer printed, if it ended itself."""
     kind = RefusedError if code == REFUSED_EXIT_CODE else PerennialError
-    end = f"The training of {', '.join(jobs[:3])}{' …' if len(jobs) > 3 else ''} {describe_end(code)}"
+    name = name or f"training of {', '.join(jobs[:3])}{' …' if len(jobs) > 3 else ''}"
+    end = f"The {name} {describe_end(code)}"
     if error := trainer_error(code, lines):
         return kind(error, details=f"{end}.")
     return kind(f"{end}. Its last lines:\n" + "\n".join(lines[-LAST_LINES:]))

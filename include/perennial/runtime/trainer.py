@@ -40,6 +40,11 @@ class TrainingWork:
     is_search: bool = False
     """True if the jobs search for parameters: results of searches take the place of models, and the trainings follow."""
 
+    @property
+    def name(self) -> str:
+        """Return its name in errors."""
+        return f"{'search' if self.is_search else 'training'} of {self.candidate} for {self.day}"
+
     def is_done(self, objects: Objects) -> bool:
         """Return whether all wanted models exist, or all wanted searches have ended."""
 
