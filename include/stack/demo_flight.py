@@ -13,6 +13,9 @@ from perennial.calendar import DAY
 from perennial.demo.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
+MAX_WIND = 250
+"""Miles an hour: a faster wind breaks the contract in pipeline.yaml, which sends its report to quarantine."""
+
 WEATHER_OF_NETWORK = ("wind_speed", "precip", "pressure", "visib")
 KNOWN_BEFORE = timedelta(hours=3)
 """A request is sent three hours before the departure: it holds the weather and the departures until then."""
@@ -50,7 +53,7 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     known = KnownDepartures(flights)
     evening_late_share = _evening_late_shares(drop_rows("flights", day - DAY))
     weather: defaultdict[datetime, dict[str, Row]] = defaultdict(dict)
-    for row in [*drop_rows("weather", day - DAY), *drop_rows("weather", day)]:
+    for row in filter(_is_plausible, [*drop_rows("weather", day - DAY), *drop_rows("weather", day)]):
         weather[datetime.fromisoformat(row["time_hour"])][row["origin"]] = row
     return [
         (
@@ -71,6 +74,11 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
         )
         for row in flights
     ]
+
+
+def _is_plausible(report: Row) -> bool:
+    """Return whether a report of the weather is within the contract of the pipeline: one claims a wind of 1,048 miles an hour."""
+    return report["wind_speed"] == "NA" or float(report["wind_speed"]) <= MAX_WIND
 
 
 def _weather(by_origin: Mapping[str, Row], origin: str) -> dict[str, float | None]:

@@ -152,8 +152,9 @@ def _launch(config: StackConfig, service: Service) -> None:
     environment = config.process_environment({**service.env, SERVICE_MARK: service.name}, service.role)
     log = log_path(config, service.name)
     number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
-    record = Record(number, psutil.Process(number).create_time())
-    (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+    with suppress(psutil.NoSuchProcess):  # it has ended already
+        record = Record(number, psutil.Process(number).create_time())
+        (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
 
 
 def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str], log: Path) -> int:

@@ -150,7 +150,8 @@ def rollback(
             print_json(plan.to_json())
         else:
             bars = ", ".join(plan.bars) or "none"
-            print_line(f"{plan.release} ({plan.version}) would serve in place of {plan.previous}; versions to bar: {bars}")
+            change = "would stay, its rollback is finished" if plan.is_resumed else f"would serve in place of {plan.previous}"
+            print_line(f"{plan.release} ({plan.version}) {change}; versions to bar: {bars}")
         return
     result = go_back(lake, reason=reason, who=get_os_user(), to=to)
     if as_json:
@@ -173,6 +174,7 @@ def _format_intervention(item: Intervention) -> str:
     """Describe an intervention in one line: time, person, action and reason."""
     barred = f"barred version {item.barred}" if item.barred else "barred no version"
     of_release = f" (release {item.release})" if item.release else ""
+    of_release += f", back to {item.target}" if item.target else ""
     first_line = (item.reason.splitlines() or [""])[0]
     return f"{item.at[:16].replace('T', ' ')} UTC, for {item.date}: {item.who} {barred}{of_release}: {first_line}"
 

@@ -149,12 +149,10 @@ def _fall_back(
     return ReleaseFailedError(cause.what, problems, cause.remedy or SEE)
 
 
-def record_intervention(
-    lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str, target: str | None = None
-) -> Chain:
+def record_intervention(lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str) -> Chain:
     """Append an intervention to the decision log."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
-    item = Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at, target)
+    item = Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at)
     return update_chain(lake, lambda chain: intervene(chain, item))
 
 

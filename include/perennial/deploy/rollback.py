@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import ClassVar
 
 from perennial.access.token_file import token_headers
 from perennial.deploy.active import read_active
-from perennial.deploy.deploy import record_intervention
+from perennial.deploy.deploy import REASON_LENGTH
 from perennial.deploy.named_release import list_release_names, read_named_release
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
 from perennial.errors import PipelineRefusedError, RefusedError, ReleaseFailedError
-from perennial.evaluate.chain import Chain, Intervention, Model, intervene, is_barred
-from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene, is_barred
+from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import barred_versions, champion_of, describe_bar
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
@@ -121,7 +121,7 @@ def plan_rollback(lake: Lake, *, to: str | None = None, runtime: Runtime | None 
     serves = read_release(lake, active.release)
     serving = serves["version"]
     chain = read_chain(lake)
-    is_resumed = to in (None, active.release) and _is_unfinished(chain, active)
+    is_resumed = to in (None, active.release) and _is_unfinished(chain, active, day, serving)
     to = active.release if is_resumed else to
     wanted = read_named_release(lake, to)["version"] if to else None
     if wanted is not None and (by := barred_versions(chain).get(wanted)) is not None:
@@ -136,6 +136,8 @@ def plan_rollback(lake: Lake, *, to: str | None = None, runtime: Runtime | None 
             f"Pipeline {name!r}: without {', '.join(bars)} there is no version {wanted or ''} to go back to".replace("  ", " "),
             remedy=_describe_choice(lake),
         )
+    lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
+    token_headers()  # no server can be checked without its tokens
     # Use the as_of of the serving lookups, because an edit of the calendar may have moved as_of(D).
     target = to or _plan(lake, chain, day, champion, date.fromisoformat(serves["as_of"]))
     return RollbackPlan(chain, active, day, serving, bars, champion.version, target, is_resumed)
@@ -156,8 +158,6 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     runtime = runtime or open_runtime(lake.pipeline, lake.layout.space)
     # Plan before barring anything, so that a rollback without lookups, or without the settings of its server, changes nothing.
     plan = plan_rollback(lake, to=to, runtime=runtime)
-    lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
-    token_headers()  # no server can be checked without its tokens
     _record(lake, plan, who, reason)
     released = plan.target if isinstance(plan.target, str) else build_release(lake, plan.target)
     try:
@@ -179,15 +179,31 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
 
 
 def _record(lake: Lake, plan: RollbackPlan, who: str, reason: str) -> None:
-    """Record the rollback in the decision log, once: a bar for each version, or, without any, the reason alone."""
-    chain = plan.chain
-    for version in plan.bars:
-        if not is_barred(chain, version, plan.day):
-            release = plan.active.release if version == plan.serving else None
-            chain = record_intervention(lake, plan.day, release, version, who, reason, plan.release)
-    last = chain.interventions[-1].target if chain.interventions else None
-    if not plan.bars and last != plan.release:
-        record_intervention(lake, plan.day, plan.active.release, None, who, reason, plan.release)
+    """
+    Record the rollback in the decision log: a bar for each version that has none, else the reason alone.
+
+    The last intervention then names its target. The repetition of an interrupted rollback records nothing.
+    """
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+
+    def item(release: str | None, barred: str | None) -> Intervention:
+        return Intervention(plan.day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at, plan.release)
+
+    def record(chain: Chain) -> Chain:
+        for version in plan.bars:
+            if not is_barred(chain, version, plan.day):
+                chain = intervene(chain, item(plan.active.release if version == plan.serving else None, version))
+        last = chain.interventions[-1] if chain.interventions else None
+        is_known = last is not None and last.target == plan.release and (plan.is_resumed or _is_of(chain, plan))
+        return chain if is_known else intervene(chain, item(plan.active.release, None))
+
+    update_chain(lake, record)
+
+
+def _is_of(chain: Chain, plan: RollbackPlan) -> bool:
+    """Return whether the decision log has a rollback from the active release to the target of a plan."""
+    wanted = (plan.day.isoformat(), plan.active.release, plan.release)
+    return any((item.date, item.release, item.target) == wanted for item in chain.interventions)
 
 
 def _describe_choice(lake: Lake) -> str:
@@ -231,9 +247,14 @@ def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     return releases
 
 
-def _is_unfinished(chain: Chain, active: Active) -> bool:
+def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> bool:
     """Return whether a rollback to the active release was interrupted in its soak."""
-    return not active.soaked and bool(chain.interventions) and chain.interventions[-1].target == active.release
+    if active.soaked or not chain.interventions:
+        return False
+    last = chain.interventions[-1]
+    if last.target is not None or last.who == DEPLOY:
+        return last.target == active.release
+    return last.barred not in (None, serving) and last.date >= day.isoformat()  # an earlier version of Perennial recorded it
 
 
 def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:

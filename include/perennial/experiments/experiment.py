@@ -37,7 +37,7 @@ from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.choice import open_trainer
 from perennial.spark.submit import submit
 from perennial.stages import stages_of
-from perennial.store.content_name import canonical_json, sha256
+from perennial.store.content_name import canonical_json
 from perennial.train.work import plan_alone, plan_search
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,12 @@ def _read_settings(lake: Lake, layout: Layout) -> ExperimentSettings | None:
     return ExperimentSettings.model_validate({key: value for key, value in body.items() if key != "format"})
 
 
+def _require_settings(lake: Lake, experiment: Lake, name: str, settings: ExperimentSettings) -> None:
+    """Refuse to decide under settings that another command has replaced, as it may until a date is decided."""
+    if _read_settings(lake, experiment.layout) != settings:
+        raise RefusedError(f"Experiment {name!r} has other settings now: another command started it", remedy="Use another name.")
+
+
 def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: date, last: date) -> ExperimentResult:
     """Train and judge the landed dates of an experiment from `first` to `last`. Existing results are kept."""
     experiment = open_experiment(lake, name, settings)
@@ -119,8 +125,9 @@ def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: d
     for batch in split_batches(calendar, landed):
         without |= {day: reason for day, reason in _prepare(shared, batch).items() if day in wanted}
         ready = [day for day in batch if day in wanted and day not in without]
-        without |= _train(experiment, ready) if ready else {}
+        without |= _train(experiment, ready, must_train=not decisions) if ready else {}
         for day in [day for day in ready if day not in without]:
+            _require_settings(lake, experiment, name, settings)
             try:
                 result = evaluate(experiment, day, run_id=f"experiment {name}", reader=reader)
             except PerennialError as error:
@@ -186,19 +193,22 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
     finish_analyse(lake, first)
 
 
-def _train(lake: Lake, days: Sequence[date]) -> dict[date, str]:
+def _train(lake: Lake, days: Sequence[date], *, must_train: bool) -> dict[date, str]:
     """
     Train all candidates for some dates, and return the dates that failed, with the reason.
 
     If the trainings of all dates fail together, they are tried date by date.
 
-    :raises PerennialError: the first two dates fail, or the only one: the others would fail, too
+    :param must_train: no date of the experiment has been trained before
+    :raises PerennialError: with `must_train`, if the first two dates fail, or the only one: the others would fail, too
     """
     try:
         _train_together(lake, days)
     except PerennialError as error:
         if len(days) == 1:
-            raise
+            if must_train:
+                raise
+            return {days[0]: str(error)}
         log.warning("Training date by date, because the trainings of %s to %s failed: %s", days[0], days[-1], error)
     else:
         return {}
@@ -208,7 +218,7 @@ def _train(lake: Lake, days: Sequence[date]) -> dict[date, str]:
             _train_together(lake, [day])
         except PerennialError as error:
             failed[day] = str(error)
-            if list(failed) == list(days[:2]):
+            if must_train and list(failed) == list(days[:2]):
                 raise
     return failed
 
@@ -216,8 +226,8 @@ def _train(lake: Lake, days: Sequence[date]) -> dict[date, str]:
 def _train_together(lake: Lake, days: Sequence[date]) -> None:
     trainer = open_trainer(lake, candidates_at_once=1)
     for candidate in [name for stage in stages_of(lake.pipeline) for name in stage.candidates(lake.pipeline)]:
-        if (search := plan_search(lake, days, candidate)) is not None:
-            trainer.train(replace(search, key=sha256(canonical_json(list(search.jobs))), has_ahead=False))
+        if (search := plan_search(lake, days, candidate, is_experiment=True)) is not None:
+            trainer.train(search)
         if (work := plan_alone(lake, days, candidate)) is not None:
             trainer.train(work)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from perennial.config.candidates import File
 from perennial.errors import RefusedError, did_you_mean
-from perennial.models.scoring import to_arrays
+from perennial.models.scoring import SLICE_ROWS, to_arrays
 from perennial.settings import get_settings
 from perennial.train.author_code import AuthorRows, Task
 from perennial.train.file import prepare, rows_of
@@ -22,6 +22,7 @@ from perennial.train.views import View, ViewGraph
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
+    from perennial.models.metrics import Labels
     from perennial.train.holdout import StoredHoldout
     from perennial.train.target import Target
 
@@ -70,10 +71,17 @@ def read_training(lake: Lake, day: date, view: str) -> TrainingData:
 
 
 def _read_holdout(holdout: StoredHoldout, view: View, target: Target, rows: AuthorRows) -> AuthorRows:
-    graph, parts = ViewGraph(view), list(holdout.read())
-    x = [graph.of(*to_arrays(part.table, view.inputs)).as_floats() for part in parts]
-    labels = np.concatenate([part.y for part in parts])
+    graph, x = ViewGraph(view), np.empty((holdout.rows, rows.x.shape[1]), dtype=rows.x.dtype)
+    parts: list[Labels] = []
+    done = 0
+    for part in holdout.read():
+        for begin in range(0, len(part.y), SLICE_ROWS):
+            some = part.table.slice(begin, SLICE_ROWS)
+            x[done : done + some.num_rows] = graph.of(*to_arrays(some, view.inputs)).as_floats()
+            done += some.num_rows
+        parts.append(part.y)
+    labels = np.concatenate(parts)
     y = target.scale(labels).astype(rows.y.dtype)
     if target.present:
         y[~np.isin(labels, target.present)] = -1
-    return replace(rows, x=np.concatenate(x), y=y, late=np.zeros(len(y), dtype=bool))
+    return replace(rows, x=x, y=y, late=np.zeros(len(y), dtype=bool))

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -281,8 +280,8 @@ def _check_build(job: TrainingJob) -> None:
 if __name__ == "__main__":
     try:
         code = main()
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         code = 1
     logging.shutdown()
     with suppress(ValueError, OSError):  # an author's file may have closed it

@@ -37,14 +37,12 @@ class Checkpoints:
         """Return the number of buckets in the last checkpoint, and its arrays; None: there is none, start with the first."""
         from safetensors.numpy import load
 
-        buckets = self._list()
-        if not buckets:
-            return None
-        last = max(buckets)
-        if (stored := self._objects.read(self._uri(last))) is None:  # another training of this date has ended meanwhile
-            return None
-        log.info("Resuming after bucket %s from a checkpoint", last)
-        return last, load(stored.body)
+        for _ in range(2):  # another training of this date may write a later one, or end, meanwhile
+            last = max(self._list(), default=0)
+            if last and (stored := self._objects.read(self._uri(last))) is not None:
+                log.info("Resuming after bucket %s from a checkpoint", last)
+                return last, load(stored.body)
+        return None
 
     def save(self, buckets: int, state: Callable[[], Arrays]) -> None:
         """Write a checkpoint after so many buckets of all epochs in place of earlier ones, unless the last one is recent."""

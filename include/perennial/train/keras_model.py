@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import ModelProto, load
 
+from perennial.store.scratch import FULL
 from perennial.train.author import Author
 from perennial.train.author_code import refuse_result
 from perennial.train.foreign import cause_of, include_model, refusal
@@ -88,6 +89,8 @@ def _export(model: Any, columns: int, what: str) -> ModelProto:
         try:
             model.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSETS[""])
         except Exception as error:  # Keras and tf2onnx have no class for the failures of layers
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise refusal(what, [cause_of(error)], _ACTIVATIONS) from error
         return load(path)
 

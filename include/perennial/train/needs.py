@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
 from perennial.config.candidates import Family, Linear, Logistic, parts_of
 from perennial.config.derived import parse_derived
+from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs, Label, Pipeline
 from perennial.config.values import MIN_ROWS, bytes_of
 from perennial.errors import RefusedError
@@ -75,6 +76,17 @@ class Needs:
     judged_memory: int
     whole_memory: int = 0
 
+    def with_holdout(self, inputs: Inputs) -> Needs:
+        """Return the needs if memory also holds the matrix of the holdout."""
+        columns = len(amounts(inputs)) + min(_count_classes(inputs), MAX_COLUMNS)
+        numbers = 4 * len(amounts(inputs)) * self.holdout_rows
+        return replace(
+            self,
+            memory=self.memory + 4 * columns * self.holdout_rows,
+            min_memory=self.min_memory + numbers,
+            judged_memory=self.judged_memory + numbers,
+        )
+
     def describe(self) -> str:
         """Describe the needs as a clause."""
         buckets = "one bucket" if self.buckets == 1 else f"{self.buckets} buckets"
@@ -133,7 +145,11 @@ def estimate_needs(
     if reads_parts(settings.family):
         bucket = min(bucket, PART_ROWS)
     fixed = _READ_BYTES * at_once + judged
-    cache = cache_of(settings.family, chosen * columns) if buckets > 1 else 0
+    # The quantiles of an interval are trees, too.
+    families = (
+        [settings.family, "xgboost"] if isinstance(label, NumberLabel) and label.interval is not None else [settings.family]
+    )
+    cache = max(cache_of(family, chosen * columns) for family in families) if buckets > 1 else 0
     copies = copies_of(settings.family)
     whole_matrix = 4 * numbers * chosen if copies else 0
     return Needs(
@@ -221,11 +237,17 @@ class Limits:
         if is_pod or resources.scratch is not None:
             scratch = Limit(bytes_of(resources.pod_scratch), "training.resources.scratch allows", "Raise it")
         else:
-            folder = scratch_folder()
-            remedy = "Free space on it, set PERENNIAL_SCRATCH to a folder on a larger disk"
-            scratch = Limit(shutil.disk_usage(folder).free, f"the disk of {folder} has", remedy)
+            scratch = cls.of_machine().scratch
         if is_pod:
             return cls(scratch, Limit(bytes_of(resources.memory), "training.resources.memory allows", "Raise it"))
+        return cls(scratch, cls.of_machine().memory)
+
+    @classmethod
+    def of_machine(cls) -> Limits:
+        """Return the limits of this machine."""
+        folder = scratch_folder()
+        remedy = "Free space on it, set PERENNIAL_SCRATCH to a folder on a larger disk"
+        scratch = Limit(shutil.disk_usage(folder).free, f"the disk of {folder} has", remedy)
         return cls(scratch, Limit(find_memory(), "this machine has", "Train on a larger machine"))
 
     def find_problems(self, needs: Needs) -> list[str]:

@@ -166,20 +166,20 @@ def plan_rows(lake: Lake, day: date, settings: Family) -> TrainingJob:
     pipeline.calendar.check_data(day)
     trainings = Trainings(lake, next(iter(pipeline.training.candidates)))
     split, whole = trainings.split(day), whole_splits(lake, [day])[day]
-    if whole.too_little:
-        remedy = f"training.min_days is {pipeline.training.min_days}: choose a later date, or land earlier ones."
-        reason = explain_skip(lake, day, whole.too_little)
-        raise RefusedError(f"Pipeline {pipeline.name!r}: {day} has insufficient history", [reason], remedy)
     missing = sorted({*whole.window, *whole.holdout} - {*split.window, *split.holdout}) or trainings.unlabelled(day)
-    if missing or trainings.features.get_complete(day) is None:
+    if not whole.too_little and (missing or trainings.features.get_complete(day) is None):
         dates = f"{missing[0]} to {missing[-1]}" if len(missing) > 1 else f"{(missing or [day])[0]}"
         raise RefusedError(
-            f"Pipeline {pipeline.name!r}: the training of {day} needs {dates}, which no run has analysed yet",
+            f"Pipeline {pipeline.name!r}: training {day} needs {dates}, which no run has analysed with its present columns",
             remedy=f"Run `perennial run {pipeline.name} --date {day}`, or `perennial backfill … --as NAME`: it releases nothing.",
         )
+    if split.too_little:
+        remedy = f"training.min_days is {pipeline.training.min_days}: choose a later date, or land earlier ones."
+        reason = explain_skip(lake, day, split.too_little)
+        raise RefusedError(f"Pipeline {pipeline.name!r}: {day} has insufficient history", [reason], remedy)
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
     needs = estimate_needs("rows", settings, pipeline.inputs, pipeline.label, trainings.rows(day), split.window, *limits)
-    check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {day}")
+    check_needs(needs.with_holdout(pipeline.inputs), Limits.of_machine(), f"Pipeline {pipeline.name!r}: the training of {day}")
     return trainings.make_job(day)
 
 

@@ -33,7 +33,7 @@ _open: set[Path] = set()
 
 
 class ScratchFullError(RefusedError):
-    """The scratch disk is too small. Another machine, or another limit, may do the same work."""
+    """The disk is too small, and not the limit of the pipeline: the same work may succeed on another machine."""
 
 
 class Scratch:
@@ -54,14 +54,15 @@ class Scratch:
     def check(self, content: str, rows: int, row_bytes: int) -> None:
         """Refuse content that does not fit, before any of it is written."""
         needed, free = rows * row_bytes, shutil.disk_usage(self.folder).free
-        problems = []
-        if self._limit is not None and self.written + needed > self._limit:
-            problems.append(f"training.resources.scratch allows {self._limit:,} bytes, and {self.written:,} are in use")
+        problems = [f"{content} takes {needed:,} bytes: {rows:,} rows of {row_bytes} bytes"]
+        kind: type[RefusedError] = ScratchFullError
         if needed > free:
             problems.append(f"the disk of {self.folder.parent} has {free:,} bytes left")
-        if problems:
-            found = f"{content} takes {needed:,} bytes: {rows:,} rows of {row_bytes} bytes"
-            raise self._refusal([found, *problems])
+        if self._limit is not None and self.written + needed > self._limit:
+            problems.insert(1, f"training.resources.scratch allows {self._limit:,} bytes, and {self.written:,} are in use")
+            kind = RefusedError
+        if len(problems) > 1:
+            raise self._refusal(problems, kind)
 
     def create(self, path: Path) -> IO[bytes]:
         """Open a file of the folder for `append`, in place of one with this name."""
@@ -108,11 +109,12 @@ class Scratch:
         for path in paths:
             self.written -= self._sizes.pop(path, 0)
 
-    def explain_full(self) -> ScratchFullError:
+    def explain_full(self) -> RefusedError:
         """Return the error of a disk that was full before the limit was reached."""
         free = shutil.disk_usage(self.folder).free
         return self._refusal(
-            [f"the disk of {self.folder.parent} was full after {self.written:,} bytes, and has {free:,} bytes left"]
+            [f"the disk of {self.folder.parent} was full after {self.written:,} bytes, and has {free:,} bytes left"],
+            ScratchFullError,
         )
 
     def _count(self, path: Path, size: int) -> None:
@@ -121,8 +123,8 @@ class Scratch:
         if self._limit is not None and self.written > self._limit:
             raise self._refusal([f"its files need more than {self._limit:,} bytes, which training.resources.scratch allows"])
 
-    def _refusal(self, problems: list[str]) -> ScratchFullError:
-        return ScratchFullError(
+    def _refusal(self, problems: list[str], kind: type[RefusedError] = RefusedError) -> RefusedError:
+        return kind(
             "The scratch disk of the training is too small",
             problems,
             "Raise training.resources.scratch, or lower training.max_rows or training.window_days. "

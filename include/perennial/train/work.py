@@ -17,13 +17,13 @@ from perennial.train.search_plan import PlannedSearch
 log = logging.getLogger(__name__)
 
 
-def plan_search(lake: Lake, dates: Sequence[date], candidate: str) -> TrainingWork | None:
+def plan_search(lake: Lake, dates: Sequence[date], candidate: str, *, is_experiment: bool = False) -> TrainingWork | None:
     """
     Return the work that finds the parameters of one candidate for some dates; None: they are known.
 
     It must be done before the trainings are planned, because their fingerprints contain the parameters.
 
-    :param dates: in order; a failed search fails the work only if the first date needs it
+    :param dates: in order; a failed search fails the work only if the first date needs it, or in an experiment
     :raises RefusedError: the training of the first date does not fit into the disk or the memory that it may take
     """
     searches = plan_searches(lake, dates, candidate)
@@ -33,12 +33,14 @@ def plan_search(lake: Lake, dates: Sequence[date], candidate: str) -> TrainingWo
     if plan.searches_on is not None:
         _check_needs(lake, plan, dates[0])
     _log_search(lake, candidate, searches)
-    wanted = [item.result for item in searches if item.date == plan.searches_on]
+    wanted = [item.result for item in searches if is_experiment or item.date == plan.searches_on]
     first, jobs = searches[0], [item.job for item in searches]
+    # Production may run the same searches, and the jobs hold the space that the results are written to.
+    key = sha256(canonical_json(jobs)) if is_experiment else first.key
     return TrainingWork(
         candidate,
         first.date.isoformat(),
-        first.key,
+        key,
         wanted,
         jobs,
         has_ahead=len(jobs) > len(wanted),
@@ -57,11 +59,7 @@ def plan_work(
     :raises RefusedError: the training does not fit into the disk or the memory that it may take
     """
     plan = plan_training(lake, day, candidate, recompute=recompute)
-    if plan.searches_on is not None:
-        raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}: the search of {plan.searches_on} for parameters of {candidate!r} has not ended. "
-            f"Run train of {day} again."
-        )
+    _require_parameters(lake, plan, day)
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
     _check_settings(lake, candidate)
@@ -82,7 +80,10 @@ def plan_alone(lake: Lake, days: Sequence[date], candidate: str) -> TrainingWork
     :raises RefusedError: a training does not fit into the disk or the memory that it may take
     """
     _check_settings(lake, candidate)
-    plans = {day: plan for day in days if (plan := plan_training(lake, day, candidate)).jobs}
+    every = {day: plan_training(lake, day, candidate) for day in days}
+    for day, plan in every.items():
+        _require_parameters(lake, plan, day)
+    plans = {day: plan for day, plan in every.items() if plan.jobs}
     for day, plan in plans.items():
         _check_parts(lake, day, candidate)
         if plan.window:
@@ -94,6 +95,14 @@ def plan_alone(lake: Lake, days: Sequence[date], candidate: str) -> TrainingWork
     # The jobs hold the space that the model is written to.
     key = sha256(canonical_json(jobs))
     return TrainingWork(candidate, str(days[-1]), key, [str(plan.manifest_uri) for plan in plans.values()], jobs)
+
+
+def _require_parameters(lake: Lake, plan: TrainingPlan, day: date) -> None:
+    if plan.searches_on is not None:
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}: the search of {plan.searches_on} for parameters of {plan.candidate!r} has not "
+            f"ended. Run train of {day} again."
+        )
 
 
 def _check_settings(lake: Lake, candidate: str) -> None:

@@ -72,10 +72,10 @@ evenings AS (
 skies AS (
   SELECT
     time_hour,
-    CAST(SUM(CAST(wind_speed AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(wind_speed) AS network_wind_speed,
-    CAST(SUM(CAST(precip AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(precip) AS network_precip,
-    CAST(SUM(CAST(pressure AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(pressure) AS network_pressure,
-    CAST(SUM(CAST(visib AS DECIMAL(20, 15))) AS DOUBLE) / COUNT(visib) AS network_visib
+    CAST(SUM(CAST(wind_speed AS DECIMAL(24, 18))) AS DOUBLE) / COUNT(wind_speed) AS network_wind_speed,
+    CAST(SUM(CAST(precip AS DECIMAL(24, 18))) AS DOUBLE) / COUNT(precip) AS network_precip,
+    CAST(SUM(CAST(pressure AS DECIMAL(24, 18))) AS DOUBLE) / COUNT(pressure) AS network_pressure,
+    CAST(SUM(CAST(visib AS DECIMAL(24, 18))) AS DOUBLE) / COUNT(visib) AS network_visib
   FROM weather
   GROUP BY time_hour
 )

@@ -15,6 +15,7 @@ from steps import D1, D2, D3, decide, forced, killed_at
 from perennial.config.calendar import FeedCalendar
 from perennial.config.load import FILE, load_pipeline
 from perennial.config.refused import RefusedPipeline
+from perennial.deploy import rollback as rollback_module
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.release import read_release
@@ -23,7 +24,7 @@ from perennial.deploy.serve_check import soak
 from perennial.deploy.standing import read_standing
 from perennial.errors import PerennialError, PipelineRefusedError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import incumbent
-from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import champion_of
 from perennial.lake.lake import Lake
 
@@ -267,3 +268,72 @@ def test_a_release_whose_version_was_barred_is_refused_with_who_barred_it(lab: L
     with pytest.raises(RefusedError, match=f"release {barred} has version .*, which ann barred on {D2}: lies on Mondays"):
         rollback(lab.lake, reason="again", who="bob", to=barred, runtime=runtime)
     assert len(read_chain(lab.lake).interventions) == 1
+
+
+def test_each_rollback_to_one_release_keeps_its_reason(lab: Lab, runtime: ScriptedRuntime):
+    decide(lab, D1)
+    target = deploy(lab.lake, D1, runtime).released
+    for day, who in ((D2, "ann"), (D3, "bob")):
+        decide(lab, day, weight=-0.05)
+        deploy(lab.lake, day, runtime)
+        rollback(lab.lake, reason=f"the lookups of {day} are off", who=who, to=target, runtime=runtime)
+    found = read_chain(lab.lake).interventions
+    assert [(item.who, item.date, item.barred, item.target) for item in found] == [
+        ("ann", str(D2), None, target),
+        ("bob", str(D3), None, target),
+    ]
+
+
+def test_a_rollback_that_failed_and_then_named_another_release_of_its_version_is_finished(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    good = forced(lab, D2, weight=0.11)
+    named = deploy(lab.lake, D2, runtime).released
+    bad = forced(lab, D3, weight=0.12)
+    deploy(lab.lake, D3, runtime)
+    with killed_at(monkeypatch, "serve_check"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    with killed_at(monkeypatch, "soak"):
+        rollback(lab.lake, reason="bad", who="ann", to=named, runtime=runtime)
+    plan = plan_rollback(lab.lake, runtime=runtime)
+    assert (plan.is_resumed, plan.release) == (True, named)
+    found = rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    assert (found.released, found.version) == (named, good)
+    assert {item.barred for item in read_chain(lab.lake).interventions} == {bad, None}
+
+
+def test_two_rollbacks_at_once_bar_a_version_once(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    bad = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    check, others = rollback_module.token_headers, ["bob"]
+
+    def check_while_another_rolls_back() -> dict[str, str]:
+        if others:
+            rollback(lab.lake, reason="lies", who=others.pop(), runtime=runtime)
+        return check()
+
+    monkeypatch.setattr(rollback_module, "token_headers", check_while_another_rolls_back)
+    rollback(lab.lake, reason="lies", who="ann", runtime=runtime)
+    assert [(item.who, item.barred) for item in read_chain(lab.lake).interventions] == [("bob", bad)]
+
+
+def test_a_rollback_that_an_earlier_version_of_perennial_began_is_finished(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    """Its log does not name the target."""
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    good = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    forced(lab, D3, weight=0.12)
+    deploy(lab.lake, D3, runtime)
+    with killed_at(monkeypatch, "soak"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    update_chain(
+        lab.lake, lambda chain: replace(chain, interventions=tuple(replace(item, target=None) for item in chain.interventions))
+    )
+    assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime).version == good

@@ -19,6 +19,7 @@ from lab import LAST, START, Lab, features_table
 
 from perennial.config.label import ClassesLabel, NumberLabel
 from perennial.config.pipeline import Training
+from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
 from perennial.runtime import process_training
@@ -30,7 +31,7 @@ from perennial.train import __main__ as trainer_module
 from perennial.train import search as search_module
 from perennial.train.job import read_job
 from perennial.train.plan import plan_searches, plan_training
-from perennial.train.scratch import ScratchFullError
+from perennial.train.scratch import Scratch, ScratchFullError
 from perennial.train.search_outcome import stopped_address
 from perennial.train.search_record import search_records
 from perennial.train.trainings import read_model
@@ -309,6 +310,23 @@ def test_a_full_scratch_disk_ends_a_search_and_refuses_no_trial(
     assert list(lake.objects.list(lake.layout.searches("boosted"))) == []
     _, result = search(lake)
     assert [trial["refused"] for trial in result["trials"]] == [None] * SEARCH["trials"]
+
+
+def test_a_trial_above_the_limit_of_scratch_is_refused_and_the_search_goes_on(lake_with: Callable[..., Lake]) -> None:
+    lake = lake_with(SEARCH)
+    (planned,) = plan_searches(lake, [LAST], "boosted")
+    calls = iter([None, RefusedError("The scratch disk of the training is too small")])
+
+    def check(scratch: Scratch, content: str, rows: int, row_bytes: int) -> None:
+        """Refuse the matrix of the second trial, as the limit of the pipeline does."""
+        if content == "its matrix" and (error := next(calls, None)) is not None:
+            raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scratch, "check", check)
+        trainer_module.run_job(lake.objects, planned.job)
+    result = lake.objects.read_existing(planned.result).json()
+    assert ["too small" in (trial["refused"] or "") for trial in result["trials"]] == [False, True, False, False]
 
 
 @pytest.mark.usefixtures("costly")

@@ -100,7 +100,7 @@ def test_on_kubernetes_each_candidate_of_an_experiment_trains_in_a_pod_of_its_ow
     own = open_experiment(lab.lake, "as-it-is", ExperimentSettings())
     some = [LAST - timedelta(days=1), LAST]
 
-    experiment._train(own, some)
+    experiment._train(own, some, must_train=True)
 
     arguments = [pod["spec"]["containers"][0]["args"][:4] for pod in cluster.made]
     plans = [[plan_training(own, day, candidate) for day in some] for candidate in own.pipeline.training.candidates]
@@ -283,10 +283,26 @@ class FailingTrainer:
 def test_a_refused_training_costs_its_own_date_only(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = FailingTrainer(D2)
     monkeypatch.setattr(experiment, "open_trainer", lambda lake, candidates_at_once: trainer)
-    assert experiment._train(lab.lake, [D1, D2, D3]) == {D2: f"no solution for {D2}"}
+    assert experiment._train(lab.lake, [D1, D2, D3], must_train=True) == {D2: f"no solution for {D2}"}
     assert {candidate for candidate, _ in trainer.trained} == {"mlp", "logistic"}
     trainer = FailingTrainer(D1, D2, D3)
     with pytest.raises(RefusedError, match=f"no solution for {D2}"):
-        experiment._train(lab.lake, [D1, D2, D3])
+        experiment._train(lab.lake, [D1, D2, D3], must_train=True)
     with pytest.raises(RefusedError, match=f"no solution for {D3}"):
-        experiment._train(lab.lake, [D3])
+        experiment._train(lab.lake, [D3], must_train=True)
+    assert experiment._train(lab.lake, [D3], must_train=False) == {D3: f"no solution for {D3}"}
+
+
+def test_settings_that_another_command_has_replaced_decide_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An experiment that has decided nothing takes other settings, also while it trains."""
+    monkeypatch.setattr(experiment, "complete_dates", lambda lake, dates: set(dates))
+    monkeypatch.setattr(experiment, "_prepare", lambda lake, batch: {})
+
+    def train(lake: Lake, days: list[date], *, must_train: bool) -> dict[date, str]:
+        open_experiment(lab.lake, "trial", ExperimentSettings(margin=0.5))
+        return {}
+
+    monkeypatch.setattr(experiment, "_train", train)
+    with pytest.raises(RefusedError, match="'trial' has other settings now"):
+        run_experiment(lab.lake, "trial", ExperimentSettings(), D1, D2)
+    assert read_chain(open_experiment(lab.lake, "trial")).entries == {}

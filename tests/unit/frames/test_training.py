@@ -121,13 +121,15 @@ def test_dates_without_a_training_are_refused_with_the_reason(lab: Lab, monkeypa
         data.training(START + timedelta(days=2))
     with pytest.raises(DateRefusedError, match="2026-02-28 is outside its dates"):
         data.training(START - timedelta(days=1))
-    with pytest.raises(RefusedError, match=r"needs 2026-03-15, which no run has analysed yet. Run `perennial run"):
+    with pytest.raises(
+        RefusedError, match=r"needs 2026-03-15, which no run has analysed with its present columns. Run `perennial run"
+    ):
         data.training(LAST + timedelta(days=1))
     with pytest.raises(RefusedError, match=r"no view 'tabel'.*Did you mean 'table'"):
         data.training(LAST, view="tabel")
     small = Limits(Limit(10**12, "the disk has", "Free it"), Limit(1000, "this machine has", "Take a larger one"))
     with monkeypatch.context() as patch:
-        patch.setattr(Limits, "of", lambda pipeline: small)
+        patch.setattr(Limits, "of_machine", lambda: small)
         with pytest.raises(RefusedError, match=r"the training of 2026-03-14 does not fit.*all 480 rows of the window at once"):
             data.training(LAST)
     lab.write_table("features", of_one_class(LAST), "date")
@@ -139,7 +141,7 @@ def test_a_date_whose_history_is_not_analysed_yet_is_not_read_in_part(lab: Lab, 
     land_drops(s3.put, lab.pipeline, START, LAST)
     table, gap = features_table(), LAST - timedelta(days=9)
     lab.write_table("features", table.filter(pa.compute.not_equal(table["date"], gap)), "date")
-    with pytest.raises(RefusedError, match=f"the training of {LAST} needs {gap}, which no run has analysed yet"):
+    with pytest.raises(RefusedError, match=f"training {LAST} needs {gap}, which no run has analysed with its present columns"):
         PipelineData(lab.lake).training(LAST)
 
 

@@ -141,8 +141,9 @@ from sklearn.random_projection import GaussianRandomProjection
 def fit(rows, task, seed):
     steps = [
         StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler(), Normalizer(), Binarizer(), PowerTransformer(),
-        QuantileTransformer(n_quantiles=50), PolynomialFeatures(), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
-        TargetEncoder(cv=3), PCA(3), IncrementalPCA(3), KernelPCA(3, kernel="rbf"), TruncatedSVD(3, random_state=seed),
+        QuantileTransformer(n_quantiles=50), PolynomialFeatures(), TargetEncoder(cv=3),
+        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), PCA(3), IncrementalPCA(3),
+        KernelPCA(3, kernel="rbf"), TruncatedSVD(3, random_state=seed),
         GaussianRandomProjection(4, random_state=seed), SelectKBest(k=4), SelectFromModel(LogisticRegression(max_iter=1000)),
         RFE(LogisticRegression(max_iter=1000)), VarianceThreshold(), SimpleImputer(),
         ColumnTransformer([("scaled", StandardScaler(), [0]), ("kept", "passthrough", [1, 2])]),
