@@ -84,12 +84,13 @@ def plan_alone(lake: Lake, days: Sequence[date], candidate: str) -> TrainingWork
     for day, plan in every.items():
         _require_parameters(lake, plan, day)
     plans = {day: plan for day, plan in every.items() if plan.jobs}
-    for day, plan in plans.items():
-        _check_parts(lake, day, candidate)
-        if plan.window:
-            _check_needs(lake, plan, day)
     if not plans:
         return None
+    for day in plans:
+        _check_parts(lake, day, candidate)
+    largest = max(plans, key=lambda day: sum(plans[day].rows.values()))
+    if plans[largest].window:  # a blend reads no window
+        _check_needs(lake, plans[largest], largest)
     jobs = list(dict.fromkeys(job for plan in plans.values() for job in plan.jobs))
     # A model's fingerprint does not name the experiment, and production may train the same model.
     # The jobs hold the space that the model is written to.
