@@ -151,9 +151,16 @@ def _fall_back(
 
 def record_intervention(lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str) -> Chain:
     """Append an intervention to the decision log."""
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
-    item = Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at)
+    item = make_intervention(day, release, barred, who, reason)
     return update_chain(lake, lambda chain: intervene(chain, item))
+
+
+def make_intervention(
+    day: date, release: str | None, barred: str | None, who: str, reason: str, target: str | None = None
+) -> Intervention:
+    """Return an intervention of now."""
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    return Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at, target)
 
 
 def _result(lake: Lake, outcome: Outcome, plan: ReleasePlan, note: str, steps: Steps) -> Deployed:

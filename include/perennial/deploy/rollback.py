@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import ClassVar
 
 from perennial.access.token_file import token_headers
 from perennial.deploy.active import read_active
-from perennial.deploy.deploy import REASON_LENGTH
+from perennial.deploy.deploy import make_intervention
 from perennial.deploy.named_release import list_release_names, read_named_release
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
@@ -184,10 +184,9 @@ def _record(lake: Lake, plan: RollbackPlan, who: str, reason: str) -> None:
 
     The last intervention then names its target. The repetition of an interrupted rollback records nothing.
     """
-    at = datetime.now(UTC).isoformat(timespec="microseconds")
 
     def item(release: str | None, barred: str | None) -> Intervention:
-        return Intervention(plan.day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at, plan.release)
+        return make_intervention(plan.day, release, barred, who, reason, plan.release)
 
     def record(chain: Chain) -> Chain:
         for version in plan.bars:

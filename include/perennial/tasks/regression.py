@@ -78,7 +78,7 @@ class RegressionTask:
             )
         y = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
         with np.errstate(over="ignore"):
-            self._refuse(y, ~np.isfinite(y.astype(np.float32)), "a finite 32-bit number", "")
+            self._refuse(y, ~np.isfinite(y.astype(np.float32)), "a finite 32-bit number")
         return y
 
     def check_range(self, y: Labels) -> None:
@@ -89,7 +89,7 @@ class RegressionTask:
                 y, (y < least) | (y > most), f"a number from {least!r} to {most!r}, as label.range says", ", or widen label.range"
             )
 
-    def _refuse(self, y: Labels, wrong: NDArray[np.bool_], allowed: str, or_else: str) -> None:
+    def _refuse(self, y: Labels, wrong: NDArray[np.bool_], allowed: str, or_else: str = "") -> None:
         if wrong.any():
             raise RefusedError(
                 f"Label {self.label.column!r}: {int(wrong.sum())} of {len(y)} rows have a label that is not {allowed}; "
