@@ -75,7 +75,7 @@ def test_its_own_test_passes(stack, made: dict[str, Any]) -> None:
     folder = Path(made["folder"])
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
-        env=os.environ, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout

@@ -37,7 +37,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def conform(schemas: Path, objects: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
     command = [str(KUBECONFORM), "-strict", "-summary", "-schema-location", f"{schemas}/{TEMPLATE}", "-"]
-    return subprocess.run(command, input=as_documents(objects), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, input=as_documents(objects), capture_output=True, text=True, check=False)
 
 
 def test_all_that_is_applied_conforms(schemas: Path) -> None:

@@ -375,7 +375,6 @@ def test_roles_allow_what_is_needed_and_nothing_else(cluster_s3: str, case: tupl
         [*KUBECTL, *words, *([f"--subresource={subresource}"] if subresource else [])],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert done.stdout.strip().startswith(answer), done.stdout + done.stderr

@@ -24,7 +24,7 @@ KUBECTL = shlex.split(os.environ.get("KUBECTL") or "kubectl")
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:
     """Run kubectl (or what KUBECTL says) and return what it prints."""
-    done = subprocess.run([*KUBECTL, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*KUBECTL, *arguments], input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
 

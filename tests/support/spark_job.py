@@ -57,7 +57,6 @@ def submit(
         env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -186,7 +186,6 @@ def test_a_process_that_ends_with_an_error_prints_nothing_else(python: str, prog
         env={"PYTHONPATH": str(REPO / "include"), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert make_showable(done.stdout + done.stderr) == done.stdout + done.stderr

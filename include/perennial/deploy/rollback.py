@@ -11,7 +11,7 @@ from perennial.access.token_file import token_headers
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import make_intervention
 from perennial.deploy.named_release import list_release_names, read_named_release
-from perennial.deploy.protocol import bring_live, refuse_elsewhere
+from perennial.deploy.protocol import SupersededError, bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
 from perennial.errors import PipelineRefusedError, RefusedError, ReleaseFailedError
@@ -161,7 +161,11 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     _record(lake, plan, who, reason)
     released = plan.target if isinstance(plan.target, str) else build_release(lake, plan.target)
     try:
-        steps = bring_live(lake, runtime, released, lambda: None, judge_latency=False)
+        steps = bring_live(lake, runtime, released, lambda: _reason_to_stop(lake, plan), judge_latency=False)
+    except SupersededError as error:
+        barred = f"{', '.join(plan.bars)} stays barred. " if plan.bars else ""
+        remedy = f"{barred}`perennial status {name}` shows the release that serves now. To go back from it too, roll back again."
+        raise SupersededError(error.what, error.problems, remedy) from error
     except ReleaseFailedError as error:
         remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
@@ -203,6 +207,19 @@ def _is_of(chain: Chain, plan: RollbackPlan) -> bool:
     """Return whether the decision log has a rollback from the active release to the target of a plan."""
     wanted = (plan.day.isoformat(), plan.active.release, plan.release)
     return any((item.date, item.release, item.target) == wanted for item in chain.interventions)
+
+
+def _reason_to_stop(lake: Lake, plan: RollbackPlan) -> str | None:
+    """Return the reason not to switch to the target, because something else happened since the rollback was planned."""
+    chain, active = read_chain(lake), read_active(lake).release
+    if is_barred(chain, plan.version):
+        return f"its version {plan.version} was barred meanwhile"
+    if active in (None, plan.active.release, plan.release):
+        return None
+    version = read_release(lake, active)["version"]
+    if is_barred(chain, version):
+        return None  # a deploy released a barred version with other lookups: users must leave that, too
+    return f"release {active} became active meanwhile, and its version {version} is not barred"
 
 
 def _describe_choice(lake: Lake) -> str:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from lab import LAST, Lab, as_of
 from scripted_runtime import ScriptedRuntime
@@ -18,6 +19,7 @@ from perennial.config.refused import RefusedPipeline
 from perennial.deploy import rollback as rollback_module
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
+from perennial.deploy.protocol import SupersededError
 from perennial.deploy.release import read_release
 from perennial.deploy.rollback import list_releases, plan_rollback, rollback
 from perennial.deploy.serve_check import soak
@@ -319,6 +321,65 @@ def test_two_rollbacks_at_once_bar_a_version_once(lab: Lab, runtime: ScriptedRun
     monkeypatch.setattr(rollback_module, "token_headers", check_while_another_rolls_back)
     rollback(lab.lake, reason="lies", who="ann", runtime=runtime)
     assert [(item.who, item.barred) for item in read_chain(lab.lake).interventions] == [("bob", bad)]
+
+
+def test_a_rollback_stops_if_a_good_release_became_active_since_it_was_planned(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    bad = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    newest = forced(lab, D3, weight=0.12)
+    stage = runtime.stage
+
+    def stage_while_the_next_date_is_released(release: str) -> httpx.Client:
+        monkeypatch.setattr(runtime, "stage", stage)
+        assert deploy(lab.lake, D3, runtime).version == newest
+        return stage(release)
+
+    monkeypatch.setattr(runtime, "stage", stage_while_the_next_date_is_released)
+    with pytest.raises(SupersededError, match=rf"became active meanwhile, and its version {newest} is not barred") as stopped:
+        rollback(lab.lake, reason="lies", who="ann", runtime=runtime)
+    assert stopped.value.remedy.startswith(f"{bad} stays barred.")
+    assert runtime.version(str(read_active(lab.lake).release)) == newest
+    assert deploy(lab.lake, D3, runtime).outcome == "unchanged"
+
+
+def test_a_rollback_goes_on_if_the_barred_version_was_released_again_since_it_was_planned(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    good = forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    bad = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    decide(lab, D3, weight=-0.05)
+    record = rollback_module._record
+
+    def record_after_the_next_date_is_released(*arguments: Any) -> None:
+        assert deploy(lab.lake, D3, runtime).version == bad
+        record(*arguments)
+
+    monkeypatch.setattr(rollback_module, "_record", record_after_the_next_date_is_released)
+    assert rollback(lab.lake, reason="lies", who="ann", runtime=runtime).version == good
+    assert runtime.version(str(read_active(lab.lake).release)) == good
+
+
+def test_a_rollback_stops_if_its_target_is_barred_meanwhile(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
+    oldest, good, _ = (forced(lab, day, weight=weight) for day, weight in ((D1, 0.1), (D2, 0.11), (D3, 0.12)))
+    deploy(lab.lake, D3, runtime)
+    record = rollback_module._record
+
+    def record_and_let_another_roll_back(*arguments: Any) -> None:
+        monkeypatch.setattr(rollback_module, "_record", record)
+        record(*arguments)
+        rollback(lab.lake, reason="lies", who="bob", runtime=runtime)
+        assert rollback(lab.lake, reason="lies too", who="bob", runtime=runtime).version == oldest
+
+    monkeypatch.setattr(rollback_module, "_record", record_and_let_another_roll_back)
+    with pytest.raises(SupersededError, match=rf"its version {good} was barred meanwhile"):
+        rollback(lab.lake, reason="lies", who="ann", runtime=runtime)
+    assert runtime.version(str(read_active(lab.lake).release)) == oldest
 
 
 def test_a_rollback_that_an_earlier_version_of_perennial_began_is_finished(

@@ -73,7 +73,6 @@ def run_beyond(folder: Path, limits: Limits, program: str = PROGRAM, **queries: 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
         check=False,
     )
     assert 'SAID ["small.sql", 2]' in done.stdout

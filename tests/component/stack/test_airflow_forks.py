@@ -50,7 +50,7 @@ def test_it_ends_with_the_process_that_asked(config: StackConfig, tmp_path: Path
         "config = StackConfig(repo=REPO, var=Path(sys.argv[1])); forks = AirflowForks(config)\n"
         "forks.fork(['version'], config.process_environment(), Path(sys.argv[1]) / 'version.log'); print(forks._process.pid)"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     number, deadline = int(done.stdout), time.monotonic() + 30
     while psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
@@ -86,5 +86,5 @@ def test_a_number_of_a_process_that_it_did_not_start_is_refused(tmp_path: Path, 
 def test_none_of_our_own_code_is_shared_with_tasks() -> None:
     """A task must run what the files say now: their digests are part of every key."""
     script = "import stack.airflow_import, stack.executor, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert [name for name in done.stdout.split() if name.partition(".")[0] in ("perennial", "perennial_airflow")] == []

@@ -78,7 +78,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
         url = settings["javax.jdo.option.ConnectionURL"]
         urls = [url.replace(f":{config.port('postgres')}/", f":{impostor.port}/") for impostor in impostors.values()]
         words = [*command, str(folder / "Connect.java"), "Connect", user, password, *urls]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         lines = done.stdout.splitlines()
         assert len(lines) == len(impostors), done.stdout + done.stderr
         yield {name: (line, impostors[name].got, password.encode()) for name, line in zip(impostors, lines, strict=True)}

@@ -29,9 +29,7 @@ def test_the_compiler_and_the_heap_follow_from_the_rows(tmp_path: Path, rows: in
     script.write_text(submit_script(home, tmp_path))
     words = [word for name, value in size_conf(rows).items() for word in ("--conf", f"{name}={value}")]
     environment = {"PERENNIAL_VAR": str(tmp_path), "PATH": "/usr/bin:/bin", "flags": "-Xmx64g"}
-    done = subprocess.run(
-        ["sh", script, *words, "job.py"], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run(["sh", script, *words, "job.py"], env=environment, capture_output=True, text=True, check=True)
 
     said = done.stdout.split()
     assert said[0] == f"@{home.java_arguments}"

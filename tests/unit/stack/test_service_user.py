@@ -110,7 +110,7 @@ def test_a_start_writes_the_keys_of_services_again_and_closes_none_to_them(check
         assert (keys.read_text(), owner(keys)[0], mode(keys)) == (text, 0, 0o640)
         share(checkout.var)
     rights = f"test -r {keys} && ! test -w {keys} && ! test -w {keys.parent} && ! test -w {checkout.secrets}"
-    subprocess.run(["sh", "-c", rights], check=True, timeout=60, **identity(checkout.var))
+    subprocess.run(["sh", "-c", rights], check=True, **identity(checkout.var))
 
 
 def test_processes_of_other_users_are_not_stopped_with_a_service(checkout: StackConfig) -> None:
@@ -134,7 +134,7 @@ def test_services_write_large_temporary_files_to_a_folder_that_a_start_of_root_m
     checkout.write_environment()
     assert mode(checkout.var / SCRATCH) == 0o700
     assert settle_user(checkout) is None
-    subprocess.run(["touch", checkout.var / SCRATCH / "file"], check=True, timeout=60, **identity(checkout.var))
+    subprocess.run(["touch", checkout.var / SCRATCH / "file"], check=True, **identity(checkout.var))
 
 
 def test_a_model_server_keeps_its_newest_number_and_a_folder_of_an_earlier_version_is_not_needed(checkout: StackConfig) -> None:
@@ -142,7 +142,7 @@ def test_a_model_server_keeps_its_newest_number_and_a_folder_of_an_earlier_versi
     (service,) = server_services(checkout)
     number = Path(service.argv[service.argv.index("--newest-file") + 1])
     write = f"mkdir -p {number.parent} && echo 1 > {number}"
-    subprocess.run(["sh", "-c", write], check=True, timeout=60, **identity(checkout.var))
+    subprocess.run(["sh", "-c", write], check=True, **identity(checkout.var))
     shutil.rmtree(number.parent)
     share(checkout.var)
 

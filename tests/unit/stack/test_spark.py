@@ -81,7 +81,7 @@ def run_script(folder: Path, java: str, **settings: Path) -> subprocess.Complete
     (folder / "var").mkdir(exist_ok=True)
     environment = {"PERENNIAL_VAR": str(folder / "var"), "PATH": "/usr/bin:/bin"} | {k: str(v) for k, v in settings.items()}
     command = ["sh", str(script), "job.py"]
-    return subprocess.run(command, env=environment, umask=0o022, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, umask=0o022, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("is_there", [False, True])

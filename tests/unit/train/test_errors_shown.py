@@ -35,6 +35,6 @@ sys.exit(trainer.main(["--job", "s3://lake/job.json"]))
     ],
 )
 def test_the_error_of_a_training_is_shown(change: str) -> None:
-    done = subprocess.run([sys.executable, "-c", TRAINER, change], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", TRAINER, change], capture_output=True, text=True, check=False)
     assert done.returncode == REFUSED_EXIT_CODE, done.stderr
     assert read_error(done.stdout.splitlines()) == "candidates/own.py, line 3: ValueError: no rows. Change the file."
