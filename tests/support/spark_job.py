@@ -11,6 +11,9 @@ from typing import Any
 from stack.config import REPO
 from stack.spark_archive import hadoop_catalog
 
+INTERPRETED = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
+"""Spark compiles no queries, as in the product's jobs of few rows: it would take most of the time of a test."""
+
 SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 
 
@@ -40,7 +43,6 @@ def run_divided(folder: Path, program: str, jobs: Iterable[Any], split_bytes: in
         "spark.sql.files.maxPartitionBytes": str(split_bytes),
         "spark.sql.files.openCostInBytes": "500",
         "spark.sql.shuffle.partitions": "3",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
     conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
     return run_jobs(folder, program, [*hadoop_catalog(folder), *conf], [str(folder / "jobs")])
@@ -49,10 +51,14 @@ def run_divided(folder: Path, program: str, jobs: Iterable[Any], split_bytes: in
 def submit(
     folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Submit a program from a folder of its own, and return its output and Spark's log."""
+    """
+    Submit a program from a folder of its own, and return its output and Spark's log.
+
+    :param conf: arguments of spark-submit; they prevail over those of INTERPRETED
+    """
     (folder / "job.py").write_text(program)
     done = subprocess.run(
-        [SUBMIT, *conf, folder / "job.py", *arguments],
+        [SUBMIT, *INTERPRETED, *conf, folder / "job.py", *arguments],
         cwd=folder,
         env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,

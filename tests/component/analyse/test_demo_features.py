@@ -58,7 +58,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
             writer.writeheader()
             writer.writerows(row for day in landed for row in drop_rows(name, day))
     days = [day.isoformat() for day in DATES]
-    run_job(folder, JOB, ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"], [json.dumps([texts, types, days])])
+    run_job(folder, JOB, arguments=[json.dumps([texts, types, days])])
     return pq.read_table(folder / "features").to_pylist()
 
 

@@ -151,7 +151,7 @@ def _read_with_spark(
         }
         groups[json.dumps(reading)].append(str(path))
     (folder / "groups").write_text("".join(json.dumps({**json.loads(key), "uris": uris}) + "\n" for key, uris in groups.items()))
-    conf = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN", "--conf", "spark.sql.shuffle.partitions=2"]
+    conf = ["--conf", "spark.sql.shuffle.partitions=2"]
     # A file of more than a million characters has several parts.
     conf += ["--conf", "spark.sql.files.maxPartitionBytes=400000", "--conf", "spark.sql.files.openCostInBytes=2000"]
     cells = [[BERLIN, kind.removesuffix(","), "," if kind.endswith(",") else ".", text] for kind, text, _ in CELLS]
