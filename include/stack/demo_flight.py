@@ -10,12 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 from perennial.calendar import DAY
+from perennial.config.load import load_pipeline
+from perennial.config.values import Range
 from perennial.demo.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
-MAX_WIND = 250
-"""Miles an hour: a faster wind breaks the contract in pipeline.yaml, which sends its report to quarantine."""
-
 WEATHER_OF_NETWORK = ("wind_speed", "precip", "pressure", "visib")
 KNOWN_BEFORE = timedelta(hours=3)
 """A request is sent three hours before the departure: it holds the weather and the departures until then."""
@@ -53,8 +52,10 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     known = KnownDepartures(flights)
     evening_late_share = _evening_late_shares(drop_rows("flights", day - DAY))
     weather: defaultdict[datetime, dict[str, Row]] = defaultdict(dict)
-    for row in filter(_is_plausible, [*drop_rows("weather", day - DAY), *drop_rows("weather", day)]):
-        weather[datetime.fromisoformat(row["time_hour"])][row["origin"]] = row
+    ranges = {name: column.range for name, column in load_pipeline("flight_delays").sources["weather"].columns.items()}
+    for row in [*drop_rows("weather", day - DAY), *drop_rows("weather", day)]:
+        if _is_kept(row, ranges):
+            weather[datetime.fromisoformat(row["time_hour"])][row["origin"]] = row
     return [
         (
             row,
@@ -76,9 +77,9 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     ]
 
 
-def _is_plausible(report: Row) -> bool:
-    """Return whether a report of the weather is within the contract of the pipeline: one claims a wind of 1,048 miles an hour."""
-    return report["wind_speed"] == "NA" or float(report["wind_speed"]) <= MAX_WIND
+def _is_kept(row: Row, ranges: Mapping[str, Range | None]) -> bool:
+    """Return whether a row keeps to its contract. A report of the weather that claims a wind of 1,048 miles an hour does not."""
+    return all(row[name] == "NA" or found[0] <= float(row[name]) <= found[1] for name, found in ranges.items() if found)
 
 
 def _weather(by_origin: Mapping[str, Row], origin: str) -> dict[str, float | None]:
