@@ -212,7 +212,7 @@ def _is_of(chain: Chain, plan: RollbackPlan) -> bool:
 def _reason_to_stop(lake: Lake, plan: RollbackPlan) -> str | None:
     """Return the reason not to switch to the target, because something else happened since the rollback was planned."""
     chain, active = read_chain(lake), read_active(lake).release
-    if is_barred(chain, plan.version):
+    if is_barred(chain, plan.version, plan.day):
         return f"its version {plan.version} was barred meanwhile"
     if active in (None, plan.active.release, plan.release):
         return None
