@@ -138,7 +138,8 @@ def _session(folder: Path) -> Iterator[SparkLoop]:
         # Also for reading: to open it for writing alone would wait for a session that may have failed.
         with os.fdopen(os.open(folder / "jobs", os.O_RDWR), "w") as jobs:
             yield SparkLoop(folder, jobs, process.stdout)
-        process.wait(60)
+        process.wait()
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()

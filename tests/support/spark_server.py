@@ -157,10 +157,8 @@ def spark_server(folder: Path, lake: str, port: int, environment: Mapping[str, s
             [SUBMIT, *words, program, address, str(port), folder], cwd=folder, env=dict(environment), stdout=log, stderr=log
         )
     try:
-        deadline = time.monotonic() + 120
         while not (folder / "ready").exists():
             assert server.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < deadline, "Spark did not start within 120 s"
             time.sleep(0.1)
         yield submit
     finally:
