@@ -141,9 +141,12 @@ def _unreachable(error: Exception) -> str | None:
     if name == "NoCredentialsError":
         return STACK_IS_DOWN  # the stack writes the credentials when it starts
     if library == "botocore":
+        from perennial.store.objects import explain_failure
+
         bucket = getattr(error, "response", {}).get("Error", {}).get("BucketName")
         where = f" (bucket {bucket})" if bucket else ""
-        return f"The object store failed: {error}{where}. PERENNIAL_LAKE is {lake_root()}; see `make status`."
+        see = explain_failure(error) or f"PERENNIAL_LAKE is {lake_root()}; see `make status`."
+        return f"The object store failed: {error}{where}. {see}"
     if library == "thrift":
         return f"The metastore does not answer ({error}). See `make status`."
     return None

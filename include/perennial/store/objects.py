@@ -202,7 +202,8 @@ class Objects:
         if isinstance(cause, ClientError) and _code(cause) in _LOST:
             return None
         raise OutcomeUnknownError(
-            f"{uri}: the write was not confirmed ({cause}), and the object does not have the new value. Run it again."
+            f"{uri}: the write was not confirmed ({cause}), and the object does not have the new value",
+            remedy=f"Run it again. {explain_failure(cause)}".strip(),
         ) from cause
 
 
@@ -246,6 +247,13 @@ class Remembered(Objects):
     def _forget(self, uri: str) -> None:
         self._read.pop(uri, None)
         self._listed = {prefix: items for prefix, items in self._listed.items() if not uri.startswith(prefix)}
+
+
+def explain_failure(error: Exception) -> str:
+    """Return the usual cause of an error of the store's own (status 500 and above), and where to look; else an empty text."""
+    if not isinstance(error, ClientError) or _status(error) < 500:
+        return ""
+    return "If it fails again, the disk of the object store may be full: `make doctor` shows the free space of the embedded one."
 
 
 def _missing(uri: str) -> PerennialError:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
 from perennial.store import objects
 from perennial.store.content_name import canonical_json, sha256
-from perennial.store.objects import Objects, Remembered, split_uri
+from perennial.store.objects import Objects, Remembered, explain_failure, split_uri
 
 
 def test_create_once(s3) -> None:
@@ -124,6 +124,21 @@ def test_write_that_did_not_happen_is_unknown_and_never_repeated(s3) -> None:
     with pytest.raises(OutcomeUnknownError):
         objects.create(f"{s3.lake}/a", b"one")
     assert not s3.objects.exists(f"{s3.lake}/a")
+
+
+def test_a_store_that_fails_by_itself_may_be_full(s3) -> None:
+    """SeaweedFS on a full disk answers so."""
+
+    class Full(_Lost):
+        def put_object(self, **_request):
+            answer = {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+            raise ClientError(answer, "PutObject")
+
+    objects = Objects()
+    objects.__dict__["client"] = Full(s3.objects.client, writes=False)
+    with pytest.raises(OutcomeUnknownError, match=r"Run it again\. If it fails again, the disk of the object store may be full"):
+        objects.create(f"{s3.lake}/a", b"one")
+    assert explain_failure(ReadTimeoutError(endpoint_url="s3")) == ""
 
 
 def test_unknown_when_it_cannot_be_read_back() -> None:
