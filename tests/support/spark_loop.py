@@ -14,7 +14,7 @@ from typing import IO
 import pytest
 from boto3.session import Session
 from pyiceberg.table import StaticTable
-from spark_job import SUBMIT
+from spark_job import INTERPRETED, SUBMIT
 
 from perennial.errors import RefusedError
 from perennial.lake import files
@@ -121,12 +121,11 @@ def _session(folder: Path) -> Iterator[SparkLoop]:
     conf |= {
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # as for every job of few rows
     }
     words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     process = subprocess.Popen(
-        [SUBMIT, *hadoop_catalog(folder), *words, folder / "loop.py"],
+        [SUBMIT, *INTERPRETED, *hadoop_catalog(folder), *words, folder / "loop.py"],
         cwd=folder,
         env={**environment, "PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,

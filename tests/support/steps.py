@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from lab import LAST, Lab
+from scripted_runtime import ScriptedRuntime
 
 from perennial.deploy import protocol
+from perennial.deploy.deploy import deploy
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.stages import Run, stages_of
@@ -48,6 +50,13 @@ def forced(lab: Lab, day: date, weight: float = 0.1, reason: str = "test", by: s
     version = lab.train("mlp", day, weight)
     lab.train("logistic", day, -0.05)
     evaluate(lab.lake, day, run_id=f"run-{day}", force_decision="PROMOTE", force_reason=reason, by=by)
+    return version
+
+
+def released(lab: Lab, runtime: ScriptedRuntime, day: date, weight: float = 0.1) -> str:
+    """Promote a model as `forced` does, release it, and return its version."""
+    version = forced(lab, day, weight)
+    deploy(lab.lake, day, runtime)
     return version
 
 

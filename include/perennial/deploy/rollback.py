@@ -163,7 +163,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     try:
         steps = bring_live(lake, runtime, released, lambda: _reason_to_stop(lake, plan), judge_latency=False)
     except SupersededError as error:
-        barred = f"{', '.join(plan.bars)} stays barred. " if plan.bars else ""
+        barred = f"{', '.join(plan.bars)} {'stays' if len(plan.bars) == 1 else 'stay'} barred. " if plan.bars else ""
         remedy = f"{barred}`perennial status {name}` shows the release that serves now. To go back from it too, roll back again."
         raise SupersededError(error.what, error.problems, remedy) from error
     except ReleaseFailedError as error:

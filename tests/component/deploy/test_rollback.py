@@ -11,7 +11,7 @@ import httpx
 import pytest
 from lab import LAST, Lab, as_of
 from scripted_runtime import ScriptedRuntime
-from steps import D1, D2, D3, decide, forced, killed_at
+from steps import D1, D2, D3, decide, forced, killed_at, released
 
 from perennial.config.calendar import FeedCalendar
 from perennial.config.load import FILE, load_pipeline
@@ -32,10 +32,8 @@ from perennial.lake.lake import Lake
 
 
 def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime: ScriptedRuntime):
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    bad = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    good = released(lab, runtime, D1)
+    bad = released(lab, runtime, D2, weight=0.11)
     plan = plan_rollback(lab.lake, runtime=runtime)
     assert not read_chain(lab.lake).interventions
     found = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
@@ -76,8 +74,7 @@ def test_rollback_needs_no_valid_pipeline(
     monkeypatch.setattr("perennial.deploy.protocol.soak", watch_briefly)
     good = forced(lab, D1)
     target = deploy(lab.lake, D1, runtime).released
-    bad = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    bad = released(lab, runtime, D2, weight=0.11)
     found = rollback(refused(lab, text), reason="it flags every machine", who="ann", runtime=runtime)
     assert (found.released, found.version, found.barred) == (target, good, [bad])
     assert runtime.version(str(runtime.live.release)) == good
@@ -91,8 +88,7 @@ def test_rollback_on_kubernetes_bars_nothing_if_the_settings_of_its_pods_are_los
 ):
     forced(lab, D1)
     target = deploy(lab.lake, D1, runtime).released
-    forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    released(lab, runtime, D2, weight=0.11)
     with pytest.raises(PipelineRefusedError, match="not valid YAML"):
         rollback(refused(lab, NO_YAML, "kubernetes"), reason="bad", who="ann", to=target if named else None, runtime=runtime)
     assert not read_chain(lab.lake).interventions
@@ -101,10 +97,8 @@ def test_rollback_on_kubernetes_bars_nothing_if_the_settings_of_its_pods_are_los
 def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: ScriptedRuntime):
     oldest = forced(lab, D1)
     target = deploy(lab.lake, D1, runtime).released
-    middle = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
-    newest = forced(lab, D3, weight=0.12)
-    deploy(lab.lake, D3, runtime)
+    middle = released(lab, runtime, D2, weight=0.11)
+    newest = released(lab, runtime, D3, weight=0.12)
     plan = plan_rollback(lab.lake, to=target, runtime=runtime)
     assert (plan.release, plan.version, plan.bars) == (target, oldest, [newest, middle])
     found = rollback(lab.lake, reason="both are wrong", who="ann", to=target, runtime=runtime)
@@ -131,10 +125,8 @@ def test_a_rollback_in_the_soak_of_a_later_deploy_is_no_interrupted_one(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     """The date was run again after a rollback, and its new model serves, unproven, when it is rolled back, too."""
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    first = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    good = released(lab, runtime, D1)
+    first = released(lab, runtime, D2, weight=0.11)
     rollback(lab.lake, reason="wrong data", who="ann", runtime=runtime)
     lab.correct(D2)
     second = forced(lab, D2, weight=0.12)
@@ -154,8 +146,7 @@ def test_a_rollback_in_the_soak_of_a_later_deploy_is_no_interrupted_one(
 def test_an_interrupted_rollback_is_finished_by_the_next(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch, step: str, named: bool
 ):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    released(lab, runtime, D1)
     good = forced(lab, D2, weight=0.11)
     target = deploy(lab.lake, D2, runtime).released if named else None
     forced(lab, D3, weight=0.12)
@@ -176,8 +167,7 @@ def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barr
 ):
     forced(lab, D1)
     good = deploy(lab.lake, D1, runtime).released
-    forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    released(lab, runtime, D2, weight=0.11)
 
     with killed_at(monkeypatch, "soak"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
@@ -189,10 +179,8 @@ def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barr
 def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    middle = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    released(lab, runtime, D1)
+    middle = released(lab, runtime, D2, weight=0.11)
     rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     newest = forced(lab, D3, weight=0.12)
 
@@ -203,8 +191,7 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
 
 
 def test_after_an_edit_of_the_calendar_a_rollback_keeps_the_lookups_that_serve(lab: Lab, runtime: ScriptedRuntime):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    released(lab, runtime, D1)
     forced(lab, LAST, weight=0.11)
     serves = deploy(lab.lake, LAST, runtime)
     # as_of(LAST) is another midnight now, which no lookup has.
@@ -240,10 +227,8 @@ def test_a_release_that_is_active_though_barred_is_told_although_a_later_date_wa
 
 
 def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: ScriptedRuntime):
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    good = released(lab, runtime, D1)
+    released(lab, runtime, D2, weight=0.11)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
     assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime).version == good
 
@@ -289,12 +274,10 @@ def test_each_rollback_to_one_release_keeps_its_reason(lab: Lab, runtime: Script
 def test_a_rollback_that_failed_and_then_named_another_release_of_its_version_is_finished(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    released(lab, runtime, D1)
     good = forced(lab, D2, weight=0.11)
     named = deploy(lab.lake, D2, runtime).released
-    bad = forced(lab, D3, weight=0.12)
-    deploy(lab.lake, D3, runtime)
+    bad = released(lab, runtime, D3, weight=0.12)
     with killed_at(monkeypatch, "serve_check"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     with killed_at(monkeypatch, "soak"):
@@ -307,10 +290,8 @@ def test_a_rollback_that_failed_and_then_named_another_release_of_its_version_is
 
 
 def test_two_rollbacks_at_once_bar_a_version_once(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    bad = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    released(lab, runtime, D1)
+    bad = released(lab, runtime, D2, weight=0.11)
     check, others = rollback_module.token_headers, ["bob"]
 
     def check_while_another_rolls_back() -> dict[str, str]:
@@ -326,10 +307,8 @@ def test_two_rollbacks_at_once_bar_a_version_once(lab: Lab, runtime: ScriptedRun
 def test_a_rollback_stops_if_a_good_release_became_active_since_it_was_planned(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    bad = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    released(lab, runtime, D1)
+    bad = released(lab, runtime, D2, weight=0.11)
     newest = forced(lab, D3, weight=0.12)
     stage = runtime.stage
 
@@ -349,10 +328,8 @@ def test_a_rollback_stops_if_a_good_release_became_active_since_it_was_planned(
 def test_a_rollback_goes_on_if_the_barred_version_was_released_again_since_it_was_planned(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    bad = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
+    good = released(lab, runtime, D1)
+    bad = released(lab, runtime, D2, weight=0.11)
     decide(lab, D3, weight=-0.05)
     record = rollback_module._record
 
@@ -386,12 +363,9 @@ def test_a_rollback_that_an_earlier_version_of_perennial_began_is_finished(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     """Its log does not name the target."""
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
-    good = forced(lab, D2, weight=0.11)
-    deploy(lab.lake, D2, runtime)
-    forced(lab, D3, weight=0.12)
-    deploy(lab.lake, D3, runtime)
+    released(lab, runtime, D1)
+    good = released(lab, runtime, D2, weight=0.11)
+    released(lab, runtime, D3, weight=0.12)
     with killed_at(monkeypatch, "soak"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     update_chain(
