@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lab import Lab
 from scripted_runtime import ScriptedRuntime
-from steps import D1, D2, D3, decide, forced
+from steps import D1, D2, D3, decide, forced, released
 
 from perennial.deploy import protocol
 from perennial.deploy.active import read_active
@@ -53,8 +53,7 @@ def test_wrong_golden_answers_are_quoted_with_the_record_and_the_log(lab: Lab, r
 
 def test_a_slow_release_is_refused_with_what_was_found(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    good = released(lab, runtime, D1)
     bad = forced(lab, D2, weight=0.11)
     runtime.slow_versions = {bad}
     with pytest.raises(ReleaseFailedError, match="5 of 5 requests took longer than 250 ms") as failure:
@@ -130,8 +129,7 @@ def test_a_server_that_was_killed_while_it_was_staged_bars_no_version(lab: Lab, 
 def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    good = released(lab, runtime, D1)
     bad = forced(lab, D2, weight=0.11)
     real = protocol.soak
 
@@ -150,8 +148,7 @@ def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
 
 
 def test_a_release_that_fails_its_soak_goes_back_at_once(lab: Lab, runtime: ScriptedRuntime):
-    good = forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    good = released(lab, runtime, D1)
     bad = forced(lab, D2, weight=0.11)
     runtime.wrong_when_live = {bad}
     with pytest.raises(ReleaseFailedError, match="soak") as failure:
@@ -162,8 +159,7 @@ def test_a_release_that_fails_its_soak_goes_back_at_once(lab: Lab, runtime: Scri
 
 
 def test_an_endpoint_that_refuses_the_release_goes_back(lab: Lab, runtime: ScriptedRuntime):
-    forced(lab, D1)
-    deploy(lab.lake, D1, runtime)
+    released(lab, runtime, D1)
     bad = forced(lab, D2, weight=0.11)
     runtime.ignores = {bad}
     with pytest.raises(ReleaseUnprovenError, match="still answers from another"):
